@@ -1,0 +1,1 @@
+"""The command line: parsing, dispatch, output and the error boundary."""

@@ -1,0 +1,1 @@
+"""Containers: their specification, life, streams and logs."""

@@ -1,0 +1,1 @@
+"""Images: references, blobs, layers, tags, archives and garbage collection."""

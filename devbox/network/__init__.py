@@ -1,0 +1,1 @@
+"""Networks: address pool, bridges, published ports, links and hosts files."""

@@ -1,0 +1,129 @@
+"""The state file: one SQLite database, opened by each command and closed again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+
+from devbox.errors import HostError, StoreError
+from devbox.store.root import Root
+from devbox.store.schema import MIGRATIONS
+
+BUSY_TIMEOUT_SECONDS = 60.0
+EVENTS_KEPT = 10_000
+
+
+class Store:
+    """The root with its database.
+
+    Reads outside a transaction see the latest commit and never wait for a writer. Writes go through
+    `transaction`, which takes the write lock at once, so what was read inside it is still true when it commits.
+    """
+
+    def __init__(self, root: Root, db: sqlite3.Connection) -> None:
+        self.root = root
+        self.db = db
+
+    @classmethod
+    def open(cls, root: Root | None = None) -> Store:
+        """Create what is missing and bring the tables up to date.
+
+        Raises HostError without the right to write there, StoreError for a damaged or newer state file.
+        """
+        root = root or Root.from_environment()
+        try:
+            db = _connect(root)
+        except PermissionError as error:
+            raise HostError(
+                f"cannot use {root.state}: {os.strerror(error.errno or 0).lower()}",
+                hint="run devbox as root, or set DEVBOX_ROOT to a directory of yours",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise StoreError(
+                f"cannot open {root.database}: {error}", hint="run 'devbox check --repair'"
+            ) from error
+        return cls(root, db)
+
+    def close(self) -> None:
+        """Close the database; the store may not be used afterwards."""
+        self.db.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Hold the write lock; commit durably at the end, roll back on any exception."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.db
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+    def event(self, kind: str, action: str, actor: str, attributes: Mapping[str, str] | None = None) -> None:
+        """Record an event for `devbox events`; inside a transaction it is part of it."""
+        self.db.execute(
+            "INSERT INTO events (at, type, action, actor, attributes_json) VALUES (?, ?, ?, ?, ?)",
+            (time.time(), kind, action, actor, json.dumps(attributes or {})),
+        )
+        sequence = self.db.execute("SELECT last_insert_rowid()").fetchone()[0]
+        if sequence % 1000 == 0:
+            self.db.execute("DELETE FROM events WHERE seq <= ?", (sequence - EVENTS_KEPT,))
+
+
+def _connect(root: Root) -> sqlite3.Connection:
+    if not os.path.exists(root.database):
+        _create_directories(root)
+    db = sqlite3.connect(
+        root.database, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    db.row_factory = sqlite3.Row
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version != len(MIGRATIONS):
+        _migrate(root, db)
+    return db
+
+
+def _create_directories(root: Root) -> None:
+    # 0700: images hold setuid programs and other people's secrets
+    os.makedirs(root.state, mode=0o700, exist_ok=True)
+    for path in (root.blobs + "/sha256", root.layers, root.volumes, root.scratch, root.state + "/containers"):
+        os.makedirs(path, mode=0o700, exist_ok=True)
+
+
+def _migrate(root: Root, db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("BEGIN IMMEDIATE")
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        db.execute("ROLLBACK")
+        raise StoreError(
+            f"{root.database} was written by a newer devbox (schema {version}, this one knows {len(MIGRATIONS)})",
+            hint="install the newer devbox again, or use another DEVBOX_ROOT",
+        )
+    for migration in MIGRATIONS[version:]:
+        for statement in _statements(migration):
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    db.execute("COMMIT")
+
+
+def _statements(script: str) -> Iterator[str]:
+    # executescript() would commit the transaction that makes a migration all or nothing
+    statement = ""
+    for line in script.splitlines():
+        statement += line + "\n"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

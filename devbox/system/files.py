@@ -1,0 +1,57 @@
+"""Files written whole or not at all, and data that is on disk before anybody is told of it."""
+
+from __future__ import annotations
+
+import os
+
+from devbox.errors import StoreError
+
+
+def write_atomic(path: str, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
+    """Write a file beside its place, sync it, and rename it there."""
+    temporary = f"{path}.{os.getpid()}.new"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        write_all(fd, data)
+        if durable:
+            os.fsync(fd)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)
+    if durable:
+        sync_directory(os.path.dirname(path))
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write every byte, however often write(2) stops early."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def remove_tree(path: str) -> None:
+    """Delete a directory and all below it without following a link; absent is fine.
+
+    Raises StoreError when something stays.
+    """
+    import shutil
+
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        if os.path.lexists(path):
+            remove_tree(path)
+    except OSError as error:
+        raise StoreError(f"cannot delete {path}: {os.strerror(error.errno or 0).lower()}") from error

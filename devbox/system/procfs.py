@@ -1,0 +1,47 @@
+"""Who is alive, told by /proc: a pid alone may be reused or be an orphan that nobody has reaped yet."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+
+@functools.cache
+def boot_id() -> str:
+    """A value that changes with every boot of this kernel."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+def start_time(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 when there is none, or only its remains."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def alive(pid: int, started: int) -> bool:
+    """Whether the process that had this pid and start time still runs."""
+    return pid > 0 and started > 0 and start_time(pid) == started
+
+
+def send_signal(pid: int, started: int, number: int) -> bool:
+    """Signal a process if it is still the one that is meant; False when it is gone."""
+    import signal
+
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if not alive(pid, started):
+            return False
+        signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(handle)
+    return True

@@ -1,0 +1,1 @@
+"""Volumes: named volumes, bind mounts and what goes into them on first use."""
