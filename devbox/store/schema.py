@@ -6,6 +6,10 @@ Times are seconds since the epoch; columns named `*_json` hold a JSON document.
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE layers (

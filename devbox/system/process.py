@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import os
 import shlex
 from collections.abc import Mapping, Sequence
