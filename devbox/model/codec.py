@@ -40,7 +40,7 @@ def encode(value: Any) -> Any:
     """A JSON-able form of a NamedTuple, tuple, mapping or scalar."""
     if isinstance(value, tuple):
         if hasattr(value, "_fields"):
-            defaults = value._field_defaults
+            defaults = getattr(value, "_field_defaults")  # noqa: B009
             return {
                 name: encode(item)
                 for name, item in zip(value._fields, value, strict=True)

@@ -1,0 +1,65 @@
+"""Private mount namespaces: what is mounted there is never seen by the host and vanishes with its last process."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from devbox.system.syscalls import CLONE_NEWNS, MS_BIND, MS_REC, MS_SLAVE, mount, setns, unshare
+
+_HYBRID_CONTROLLERS = "/sys/fs/cgroup/unified/cgroup.controllers"
+
+
+@contextlib.contextmanager
+def private_mounts() -> Iterator[None]:
+    """Run the block in a mount namespace of its own, then return to the caller's, working directory included.
+
+    Mounts of the host still arrive in it (slave), none of its own leave it. Programs started in the block stay
+    there and keep it alive. The calling process may have no other threads.
+    """
+    home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        unshare(CLONE_NEWNS)
+        try:
+            mount("", "/", "", MS_REC | MS_SLAVE)
+            _show_crun_one_cgroup_version()
+            yield
+        finally:
+            setns(home, CLONE_NEWNS)
+            os.fchdir(directory)
+    finally:
+        os.close(directory)
+        os.close(home)
+
+
+def _show_crun_one_cgroup_version() -> None:
+    # crun refuses hybrid cgroups when the v2 side has a controller; with an empty list it takes the v1 side
+    if os.path.exists(_HYBRID_CONTROLLERS):
+        mount("/dev/null", _HYBRID_CONTROLLERS, "", MS_BIND)
+
+
+@contextlib.contextmanager
+def mounts_of(pid: int) -> Iterator[None]:
+    """Run the block in the mount namespace of another process, then return."""
+    home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        theirs = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            setns(theirs, CLONE_NEWNS)
+        finally:
+            os.close(theirs)
+        try:
+            yield
+        finally:
+            setns(home, CLONE_NEWNS)
+            os.fchdir(directory)
+    finally:
+        os.close(directory)
+        os.close(home)

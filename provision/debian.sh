@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Installs what devbox needs on Debian 12 or later: provision/debian.sh engine|test
+# Idempotent: packages that are there are left alone, and apt is not called at all when none is missing.
+set -euo pipefail
+
+engine=(python3 python3-venv crun conmon iproute2 nftables skopeo mmdebstrap s6 util-linux zstd busybox-static tini)
+development=(git shellcheck strace umoci runc procps)
+
+say() { printf 'provision: %s\n' "$*" >&2; }
+fail() {
+    say "$*"
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "installing packages needs root: run this as root, or install sudo"
+    fi
+}
+
+missing() {
+    local package
+    for package in "$@"; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || echo "$package"
+    done
+}
+
+install_packages() {
+    local -a wanted
+    mapfile -t wanted < <(missing "$@")
+    [ "${#wanted[@]}" -gt 0 ] || return 0
+    say "installing ${wanted[*]}"
+    local -a apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
+    if ! as_root "${apt[@]}" install -y --no-install-recommends "${wanted[@]}" >/dev/null 2>&1; then
+        as_root "${apt[@]}" update >/dev/null || fail "apt-get update failed: check the network and /etc/apt"
+        as_root "${apt[@]}" install -y --no-install-recommends "${wanted[@]}" >/dev/null ||
+            fail "apt-get could not install ${wanted[*]}: see its message above"
+    fi
+}
+
+[ "$(uname -s)" = Linux ] || fail "$(uname -s) is not supported yet: devbox runs on Debian Linux so far"
+command -v apt-get >/dev/null || fail "this Linux has no apt-get: devbox is installed on Debian 12 or later so far"
+case "${1:-engine}" in
+    engine) install_packages "${engine[@]}" ;;
+    test) install_packages "${engine[@]}" "${development[@]}" ;;
+    *) fail "unknown set '$1': use engine or test" ;;
+esac
