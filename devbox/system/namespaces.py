@@ -22,18 +22,35 @@ def private_mounts() -> Iterator[None]:
     Mounts of the host still arrive in it (slave), none of its own leave it. Programs started in the block stay
     there and keep it alive. The calling process may have no other threads.
     """
+    with _returning():
+        unshare(CLONE_NEWNS)
+        mount("", "/", "", MS_REC | MS_SLAVE)
+        _show_crun_one_cgroup_version()
+        yield
+
+
+@contextlib.contextmanager
+def mounts_of(pid: int) -> Iterator[None]:
+    """Run the block in the mount namespace of another process, then return."""
+    theirs = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with _returning():
+            setns(theirs, CLONE_NEWNS)
+            yield
+    finally:
+        os.close(theirs)
+
+
+@contextlib.contextmanager
+def _returning() -> Iterator[None]:
+    """Come back to the mount namespace and working directory of now, whatever the block did."""
     home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        unshare(CLONE_NEWNS)
-        try:
-            mount("", "/", "", MS_REC | MS_SLAVE)
-            _show_crun_one_cgroup_version()
-            yield
-        finally:
-            setns(home, CLONE_NEWNS)
-            os.fchdir(directory)
+        yield
     finally:
+        setns(home, CLONE_NEWNS)
+        os.fchdir(directory)
         os.close(directory)
         os.close(home)
 
@@ -42,24 +59,3 @@ def _show_crun_one_cgroup_version() -> None:
     # crun refuses hybrid cgroups when the v2 side has a controller; with an empty list it takes the v1 side
     if os.path.exists(_HYBRID_CONTROLLERS):
         mount("/dev/null", _HYBRID_CONTROLLERS, "", MS_BIND)
-
-
-@contextlib.contextmanager
-def mounts_of(pid: int) -> Iterator[None]:
-    """Run the block in the mount namespace of another process, then return."""
-    home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        theirs = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            setns(theirs, CLONE_NEWNS)
-        finally:
-            os.close(theirs)
-        try:
-            yield
-        finally:
-            setns(home, CLONE_NEWNS)
-            os.fchdir(directory)
-    finally:
-        os.close(directory)
-        os.close(home)
