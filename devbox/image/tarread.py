@@ -80,9 +80,9 @@ def _next_block(source: Source) -> bytes | None:
     if block == _ZEROS:
         source.drain()
         return None
-    claimed = _octal(block[148:156])
+    claimed = block[148:156].partition(b"\0")[0].strip().lstrip(b"0")
     actual = sum(block) - sum(block[148:156]) + 256
-    if claimed != actual:
+    if claimed != b"%o" % actual:
         raise RefusedError("the archive is not a tar archive, or is damaged: a header has a wrong checksum")
     return block
 

@@ -199,7 +199,7 @@ class _Writer:
             except (FileNotFoundError, NotADirectoryError):
                 fd = make_directories(self._root, parent)
                 try:
-                    self._mkdir(fd, part)
+                    self._mkdir(fd, part, implied=True)
                 finally:
                     os.close(fd)
                 # a fixed time: the same archive gives the same tree
@@ -210,18 +210,21 @@ class _Writer:
         self._mkdir(parent, name)
         self._remember(entry.name, entry)
 
-    def _mkdir(self, parent: int, name: bytes) -> None:
-        """Make a directory unless there is one; what else is there gives way."""
+    def _mkdir(self, parent: int, name: bytes, *, implied: bool = False) -> None:
+        """Make a directory unless there is one; what else is there gives way, unless it is only `implied`."""
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
             there = os.stat(name, dir_fd=parent, follow_symlinks=False)
             if stat.S_ISDIR(there.st_mode):
                 return
+            hidden = self._policy.whiteouts and _is_whiteout(there)
+            if implied and not hidden:
+                raise ValueError(f"{show(name)} is not a directory") from None
             self._refuse_other_kind(name)
             self._remove(parent, name)
             os.mkdir(name, 0o700, dir_fd=parent)
-            if self._policy.whiteouts and _is_whiteout(there):
+            if hidden:
                 os.setxattr(inner_path(parent, name), OPAQUE, b"y", follow_symlinks=False)
 
     # --- deletions
