@@ -3,8 +3,14 @@
 # Idempotent: packages that are there are left alone, and apt is not called at all when none is missing.
 set -euo pipefail
 
-engine=(python3 python3-venv crun conmon iproute2 nftables skopeo mmdebstrap s6 util-linux zstd busybox-static tini)
-development=(git shellcheck strace umoci runc procps)
+engine=(
+    python3 python3-venv                   # devbox itself
+    crun conmon tini                       # runs, watches and (--init) reaps a container's processes
+    iproute2 nftables                      # networks and published ports
+    s6 util-linux                          # s6-log keeps logs; flock(1) tells who books an exit
+    skopeo zstd mmdebstrap busybox-static  # images: transfer, compression, bootstrap
+)
+development=(git shellcheck strace umoci runc procps e2fsprogs)
 
 say() { printf 'provision: %s\n' "$*" >&2; }
 fail() {
@@ -34,8 +40,9 @@ install_packages() {
     mapfile -t wanted < <(missing "$@")
     [ "${#wanted[@]}" -gt 0 ] || return 0
     say "installing ${wanted[*]}"
-    local -a apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
+    local -a apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
     if ! as_root "${apt[@]}" install -y --no-install-recommends "${wanted[@]}" >/dev/null 2>&1; then
+        say "refreshing the package lists"
         as_root "${apt[@]}" update >/dev/null || fail "apt-get update failed: check the network and /etc/apt"
         as_root "${apt[@]}" install -y --no-install-recommends "${wanted[@]}" >/dev/null ||
             fail "apt-get could not install ${wanted[*]}: see its message above"

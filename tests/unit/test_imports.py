@@ -1,0 +1,130 @@
+"""Imports flow one way, siblings do not know each other, and starting the command line loads little."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "devbox"
+
+GROUND = {"errors", "model"}
+ENGINE_GROUND = GROUND | {"system", "store"}
+MAY_IMPORT = {
+    "errors": set(),
+    "model": {"errors"},
+    "system": GROUND,
+    "store": GROUND | {"system"},
+    "image": ENGINE_GROUND,
+    "network": ENGINE_GROUND,
+    "volume": ENGINE_GROUND,
+    "container": ENGINE_GROUND | {"image", "network", "volume"},
+    "cli": ENGINE_GROUND | {"image", "network", "volume", "container"},
+}
+ONLY_IN = {"subprocess": {"system"}, "ctypes": {"system"}, "click": {"cli"}}
+NOT_AT_START = {
+    "argparse",
+    "asyncio",
+    "click",
+    "ctypes",
+    "dataclasses",
+    "datetime",
+    "email",
+    "hashlib",
+    "importlib.metadata",
+    "importlib.resources",
+    "inspect",
+    "logging",
+    "paramiko",
+    "pathlib",
+    "random",
+    "rich",
+    "shutil",
+    "sqlite3",
+    "ssl",
+    "subprocess",
+    "tarfile",
+    "tempfile",
+    "threading",
+    "urllib",
+}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = ("devbox", *path.relative_to(PACKAGE).with_suffix("").parts)
+        found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(name: str) -> Iterator[str]:
+    """What a module imports, in functions too; a submodule by its full name."""
+    for node in ast.walk(ast.parse(MODULES[name].read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, f"{name} has a relative import"
+            assert node.level == 0, f"{name} has a relative import"
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                yield submodule if submodule in MODULES else node.module
+
+
+GRAPH = {name: set(imports(name)) for name in MODULES}
+
+
+def room(name: str) -> str:
+    """`devbox.image.pack` lies in "image"; the package itself in ""."""
+    return name.partition(".")[2].partition(".")[0]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_room_imports_only_those_below_it(name: str) -> None:
+    allowed = MAY_IMPORT.get(room(name), set()) | {room(name), ""}
+    above = {other for other in GRAPH[name] if other.startswith("devbox") and room(other) not in allowed}
+    assert not above, f"{name} imports {', '.join(sorted(above))}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_some_modules_have_one_room(name: str) -> None:
+    foreign = {top for top in tops(name) if room(name) not in ONLY_IN.get(top, {room(name)})}
+    assert not foreign, f"{name} imports {', '.join(sorted(foreign))}"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) != "cli"])
+def test_the_engine_needs_the_standard_library_only(name: str) -> None:
+    assert tops(name) <= sys.stdlib_module_names | {"devbox"}
+
+
+def tops(name: str) -> set[str]:
+    return {other.partition(".")[0] for other in GRAPH[name]}
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path[path.index(name) :], name))
+        if name in done:
+            return
+        for other in sorted(GRAPH[name] & MODULES.keys()):
+            visit(other, (*path, name))
+        done.add(name)
+
+    for name in MODULES:
+        visit(name, ())
+
+
+@pytest.mark.skipif("devbox.cli.main" not in MODULES, reason="the command line has not landed")
+def test_starting_the_command_line_loads_little() -> None:
+    code = "import sys; before = set(sys.modules); import devbox.cli.main; print(*(set(sys.modules) - before))"
+    child = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert not NOT_AT_START & set(child.stdout.split())
