@@ -31,3 +31,5 @@ class Mount(NamedTuple):
     """further mount options of --tmpfs: noexec, uid=..."""
     labels: tuple[tuple[str, str], ...] = ()
     """volume: labels given to a volume that this mount creates"""
+    options: tuple[tuple[str, str], ...] = ()
+    """volume: driver options given to a volume that this mount creates"""
