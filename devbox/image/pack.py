@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from devbox.errors import RefusedError
 from devbox.image.limits import PATH_MAX
-from devbox.image.tarread import padding, show
+from devbox.image.tarfields import padding, show
 from devbox.image.tarwrite import END, header
 from devbox.image.unpack import OPAQUE, WHITEOUT_PREFIX
 from devbox.system.walk import inner_path, open_beneath

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from devbox.errors import RefusedError
 from devbox.image.source import Source
-from devbox.image.tarread import BLOCK, Entry, field_number, whole_number
+from devbox.image.tarfields import BLOCK, Entry, field_number, whole_number
 
 PIECES_MAX = 65536
 

@@ -8,43 +8,19 @@ assert sys.platform == "linux"
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from devbox.errors import RefusedError
 from devbox.image.limits import PATH_MAX, RECORD_MAX, Limits
 from devbox.image.source import Source
+from devbox.image.sparse import with_holes
+from devbox.image.tarfields import BLOCK, NO_XATTRS, Entry, field_number, padding, show, whole_number
 
-BLOCK = 512
 ID_MAX = 2147483647
 _ZEROS = bytes(BLOCK)
 _DECIMAL = re.compile(rb"(-?)(\d{1,18})(?:\.(\d*))?")
 _KINDS = {b"7": b"0", b"\0": b"0", b"S": b"0"}
 _KNOWN = b"0123456"
 _XATTR = b"SCHILY.xattr."
-_NO_XATTRS: Mapping[bytes, bytes] = {}
-
-
-class Entry(NamedTuple):
-    """One member: `name` without leading slashes or "." components, empty for the top directory itself."""
-
-    name: bytes
-    kind: bytes
-    """"0" file, "1" hard link, "2" symbolic link, "3" and "4" devices, "5" directory, "6" FIFO"""
-    mode: int
-    uid: int
-    gid: int
-    size: int
-    """bytes of data that follow in the archive"""
-    mtime: int
-    """nanoseconds since the epoch"""
-    link: bytes = b""
-    major: int = 0
-    minor: int = 0
-    xattrs: Mapping[bytes, bytes] = _NO_XATTRS
-    holes: tuple[tuple[int, int], ...] | None = None
-    """of a sparse file: (offset, length) of each piece of its data"""
-    real_size: int = 0
-    """of a sparse file: its length with its holes"""
 
 
 def entries(source: Source, limits: Limits) -> Iterator[Entry]:
@@ -139,8 +115,6 @@ def _entry(source: Source, block: bytes, long: dict[bytes, bytes]) -> Entry:
     if long:
         entry = entry._replace(xattrs=_xattrs(long))
     if block[156:157] == b"S" or b"GNU.sparse.major" in long or b"GNU.sparse.map" in long:
-        from devbox.image.sparse import with_holes
-
         return with_holes(source, entry, block, long)
     return entry
 
@@ -150,7 +124,7 @@ def _xattrs(long: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
     for name in found:
         if not name or b"\0" in name or len(name) > 255:
             raise RefusedError("an extended attribute of the archive has a malformed name")
-    return found or _NO_XATTRS
+    return found or NO_XATTRS
 
 
 def _short_name(block: bytes) -> bytes:
@@ -173,17 +147,6 @@ def clean(name: bytes) -> bytes:
     if b".." in parts:
         raise RefusedError(f"a name in the archive leads out of it: {show(name)}")
     return b"/".join(parts)
-
-
-def show(name: bytes) -> str:
-    """A name from an archive, quoted and shortened for a message."""
-    text = name[:120].decode("utf-8", "backslashreplace")
-    return ascii(text) + ("..." if len(name) > 120 else "")
-
-
-def padding(size: int) -> int:
-    """Bytes that fill the last block of `size` bytes of data."""
-    return -size % BLOCK
 
 
 def _padded(source: Source, size: int) -> bytes:
@@ -217,34 +180,6 @@ def _id(number: int) -> int:
 def _number_of(long: Mapping[bytes, bytes], key: bytes, field: bytes) -> int:
     value = long.get(key)
     return field_number(field) if value is None else whole_number(value)
-
-
-def whole_number(value: bytes) -> int:
-    """A decimal number of a PAX record; RefusedError when it is none."""
-    digits = value.removeprefix(b"-")
-    if not digits.isdigit() or len(digits) > 19:
-        raise RefusedError(f"a number in the archive is malformed: {show(value)}")
-    return int(value)
-
-
-def field_number(field: bytes) -> int:
-    """A number of a header block: octal digits or GNU's base-256."""
-    if field[0] & 0x80:  # GNU's base-256, two's complement
-        number = int.from_bytes(field, "big", signed=field[0] == 0xFF)
-        return number if field[0] == 0xFF else number & ~(0x80 << 8 * (len(field) - 1))
-    return _octal(field)
-
-
-def _octal(field: bytes) -> int:
-    digits = field.partition(b"\0")[0].strip()
-    if not digits:
-        return 0
-    if not digits.isdigit():
-        raise RefusedError("a number in a header of the archive is malformed")
-    try:
-        return int(digits, 8)
-    except ValueError:
-        raise RefusedError("a number in a header of the archive is malformed") from None
 
 
 def _time(value: bytes) -> int:

@@ -9,7 +9,7 @@ assert sys.platform == "linux"
 import struct
 from collections.abc import Mapping
 
-from devbox.image.tarread import BLOCK, padding
+from devbox.image.tarfields import BLOCK, padding
 
 END = bytes(2 * BLOCK)
 _USTAR = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")

@@ -22,7 +22,8 @@ from typing import IO, NamedTuple
 from devbox.errors import ConflictError, DevboxError, RefusedError, StoreError
 from devbox.image.limits import PATH_MAX, Limits
 from devbox.image.source import Source
-from devbox.image.tarread import Entry, clean, entries, padding, show
+from devbox.image.tarfields import Entry, padding, show
+from devbox.image.tarread import clean, entries
 from devbox.system.walk import DIRECTORY, inner_path, make_directories, open_beneath, open_in_root, remove_at
 
 OPAQUE = b"trusted.overlay.opaque"
