@@ -92,6 +92,12 @@ def update(store: Store, container: Container, *fields: str) -> None:
         raise _name_conflict(store, container.name, error) from error
 
 
+def announce(store: Store, container: Container, action: str, **attributes: str) -> None:
+    """Record an event of a container for `devbox events`; inside a transaction it is part of it."""
+    shown = {**attributes, "image": container.image_name, "name": container.name}
+    store.event("container", action, container.id, shown)
+
+
 def check_name(name: str) -> None:
     """Raise UsageError for a name outside docker's grammar."""
     if not NAME.fullmatch(name):

@@ -1,0 +1,40 @@
+"""What devbox starts of itself; hidden, for nobody to type."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+from devbox.cli.context import Context
+from devbox.container import restarts
+from devbox.errors import DevboxError
+from devbox.model.invocation import Invocation
+
+
+def exited(context: Context, invocation: Invocation) -> int:
+    """A container has ended: book it, and bring it back if its policy says so."""
+    restarts.exited(context.store, invocation.text("container"))
+    return 0
+
+
+def restart(context: Context, invocation: Invocation) -> int:
+    """Wait out a container's back-off and start it again."""
+    restarts.bring_back(context.store, invocation.text("container"))
+    return 0
+
+
+def health(context: Context, invocation: Invocation) -> int:
+    """Run a container's health check on its interval until it ends."""
+    from devbox.container import health as checks
+
+    checks.watch(context.store, invocation.text("container"))
+    return 0
+
+
+def boot(context: Context, _: Invocation) -> int:
+    """Start what ran, or should always run, before the machine was switched off."""
+    failures: list[tuple[str, DevboxError]] = restarts.restore(context.reconciled())
+    for name, error in failures:
+        context.err(f"devbox: cannot start {name}: {error.message}")
+    return 125 if failures else 0

@@ -1,0 +1,52 @@
+"""The bundle of a container that starts: what the OCI runtime reads, made from its row and its mounted rootfs."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import json
+import os
+
+from devbox.container import records, spec, spec_mounts, spec_setting
+from devbox.container.exits import is_running
+from devbox.container.rootfs import prepare
+from devbox.errors import StateError
+from devbox.model.container import Container
+from devbox.network import links
+from devbox.store.database import Store
+
+
+def write_bundle(store: Store, container: Container, rootfs: str, netns: int | None) -> None:
+    """Write <bundle>/config.json, with the places that it mounts onto made in the rootfs.
+
+    `netns` is a descriptor of the network namespace made for it; the runtime opens it while we live.
+    """
+    prepared = prepare(rootfs, container, spec_mounts.resolve(store, container))
+    setting = spec_setting.gather(
+        store,
+        container,
+        prepared,
+        rootfs=rootfs,
+        netns=_network_namespace(store, container, netns),
+        links=links.environment(store, container.id),
+    )
+    with open(store.root.bundle(container.id) + "/config.json", "w") as file:
+        json.dump(spec.document(container, setting), file)
+
+
+def _network_namespace(store: Store, container: Container, netns: int | None) -> str:
+    """A path, "host", or "" for a new one that the runtime makes."""
+    if netns is not None:
+        return f"/proc/{os.getpid()}/fd/{netns}"
+    mode, _, target_id = container.config.network_mode.partition(":")
+    if mode != "container":
+        return "host" if mode == "host" else ""
+    target = records.by_id(store, target_id)
+    if not is_running(target):
+        raise StateError(
+            f"cannot join the network of container {target.name}, which does not run",
+            hint=f"start it with 'devbox start {target.name}'",
+        )
+    return f"/proc/{target.pid}/ns/net"

@@ -1,0 +1,147 @@
+"""conmon: the small program that stays with a container, keeps its terminal and streams, and sees it end."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from devbox.container import again, runtime
+from devbox.errors import CommandNotFoundError, ContainerRuntimeError, DevboxError, NotExecutableError
+from devbox.model.container import Container
+from devbox.store.root import Root
+from devbox.system import process
+
+_REPORT_MAX = 65536
+
+
+class Monitor(NamedTuple):
+    """A conmon that is about to create a container; `created` waits until it has."""
+
+    report: int
+    """pipe on which conmon tells the container's pid, or why there is none"""
+    pid: int
+    """of the process that forks conmon proper"""
+
+
+class Created(NamedTuple):
+    """A container whose first process waits to be let go by the runtime's `start`."""
+
+    pid: int
+    monitor_pid: int
+
+
+def launch(root: Root, container: Container, *, held: Sequence[int]) -> Monitor:
+    """Start conmon in the current mount namespace; it begins at once to create the container from its bundle.
+
+    It inherits the sockets in `held` and so keeps the published ports bound as long as the container lives.
+    """
+    _seal_foreign_descriptors()
+    report, sink = os.pipe()
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        kept = ((fd, fd) for fd in (sink, *held))
+        environment = process.minimal_environment({"_OCI_SYNCPIPE": str(sink)})
+        pid = process.spawn(
+            _command(root, container), env=environment, files=((0, null), (1, null), (2, null), *kept)
+        )
+    except BaseException:
+        os.close(report)
+        raise
+    finally:
+        os.close(sink)
+        os.close(null)
+    return Monitor(report, pid)
+
+
+def created(root: Root, container: Container, monitor: Monitor) -> Created:
+    """Wait for the container; raises what the runtime said, as 126 or 127 where it is about the command."""
+    try:
+        report = b""
+        while not report.endswith(b"\n") and (part := os.read(monitor.report, _REPORT_MAX)):
+            report += part
+    finally:
+        os.close(monitor.report)
+        process.wait(monitor.pid)
+    answer = json.loads(report) if report else {"data": -1, "message": "conmon ended early"}
+    if answer["data"] <= 0:
+        raise _failure(container, answer.get("message", ""))
+    with open(root.bundle(container.id) + "/conmon.pid") as file:
+        return Created(answer["data"], int(file.read()))
+
+
+def end(root: Root, container: Container) -> None:
+    """Kill a conmon whose container is not to be, with the runtime that it may be running right now."""
+    try:
+        with open(root.bundle(container.id) + "/conmon.pid") as file:
+            pid = int(file.read() or 0)
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            ours = container.id.encode() in file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    if ours:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)  # it leads a session of its own
+
+
+def read_exit(bundle: str) -> int | None:
+    """The exit code that conmon wrote down, None while there is none."""
+    try:
+        with open(bundle + "/exit") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return None
+    return int(text) if text else None
+
+
+def was_oom_killed(bundle: str) -> bool:
+    """Whether the kernel killed a process of the container for its memory limit."""
+    return os.path.exists(bundle + "/oom")
+
+
+def _command(root: Root, container: Container) -> list[str]:
+    bundle = root.bundle(container.id)
+    log = f"k8s-file:{bundle}/log" if container.config.log.driver != "none" else "none"
+    command = [
+        "conmon", "--api-version", "1", "--cid", container.id, "--cuuid", container.id,
+        "--runtime", runtime.program(container), "--runtime-arg", "--root=" + runtime.state_directory(root),
+        "--bundle", bundle, "--persist-dir", bundle, "--exit-dir", bundle + "/exits",
+        "--container-pidfile", bundle + "/pidfile", "--conmon-pidfile", bundle + "/conmon.pid",
+        "--log-path", log, "--no-sync-log", "--log-level", "error", "--full-attach", "--socket-dir-path", bundle,
+    ]  # fmt: skip
+    if container.config.tty:
+        command.append("--terminal")
+    if container.config.open_stdin:
+        command.append("--stdin")
+    first, *rest = again.exit_command(root, container.id)
+    command += ["--exit-command", first]
+    for argument in rest:
+        command += ["--exit-command-arg", argument]
+    return command
+
+
+def _seal_foreign_descriptors() -> None:
+    """Whatever our caller left open is not for conmon, which would hold it as long as the container lives."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                fcntl.fcntl(int(name), fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+            except OSError:
+                continue  # the directory's own descriptor, closed by now
+
+
+def _failure(container: Container, message: str) -> DevboxError:
+    sentence = runtime.sentence(message) or "no reason given"
+    if "executable file" in sentence and "not found" in sentence:
+        return CommandNotFoundError(f"cannot start container {container.name}: {sentence}")
+    if "exec format error" in sentence.lower() or "permission denied" in sentence.lower():
+        return NotExecutableError(f"cannot start container {container.name}: {sentence}")
+    return ContainerRuntimeError(f"the runtime cannot create container {container.name}: {sentence}")

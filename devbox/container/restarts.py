@@ -1,0 +1,106 @@
+"""Restart policies: bring a container back after its back-off, and all of them after a reboot."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import os
+import time
+
+from devbox.container import exits, locks, records
+from devbox.container.start import start
+from devbox.errors import DevboxError, NotFoundError
+from devbox.model.container import Container
+from devbox.store.database import Store
+
+BACKOFF_FIRST_SECONDS = 0.1
+BACKOFF_MAXIMUM_SECONDS = 60.0
+STEADY_SECONDS = 10.0
+"""a container that ran this long starts its back-off anew"""
+
+
+def exited(store: Store, container_id: str) -> None:
+    """What conmon calls when a container has ended: book it, and bring it back if its policy says so."""
+    promise = locks.try_exit(store.root, container_id)
+    if promise is None:
+        return
+    try:
+        with locks.operation(store.root, container_id):
+            container = records.by_id(store, container_id)
+            if container.status in ("running", "paused") and not exits.is_running(container):
+                container = exits.book(store, container)
+    except NotFoundError:
+        return
+    finally:
+        os.close(promise)
+    if container.status == "restarting":
+        bring_back(store, container_id)
+
+
+def bring_back(store: Store, container_id: str) -> None:
+    """Wait out the back-off and start a container that is "restarting"; a failing start counts as an exit."""
+    single = locks.try_restart(store.root, container_id)
+    if single is None:
+        return
+    try:
+        while _waited(store, container_id):
+            try:
+                start(store, container_id, restart=True)
+                return
+            except NotFoundError:
+                return
+            except DevboxError as error:
+                _count_failure(store, container_id, error)
+    finally:
+        os.close(single)
+
+
+def _waited(store: Store, container_id: str) -> bool:
+    """Sleep for the back-off; whether the container still waits to be restarted then."""
+    try:
+        container = records.by_id(store, container_id)
+        time.sleep(backoff(container))
+        return records.by_id(store, container_id).status == "restarting"
+    except NotFoundError:
+        return False
+
+
+def backoff(container: Container) -> float:
+    """Seconds to wait before the next start: 0.1, doubled with each restart, at most a minute."""
+    if container.finished - container.started >= STEADY_SECONDS:
+        return BACKOFF_FIRST_SECONDS
+    return min(BACKOFF_FIRST_SECONDS * 2.0 ** min(container.restart_count, 10), BACKOFF_MAXIMUM_SECONDS)
+
+
+def _count_failure(store: Store, container_id: str, error: DevboxError) -> None:
+    with locks.operation(store.root, container_id), store.transaction():
+        container = records.by_id(store, container_id)
+        if container.status != "restarting":
+            return
+        failed = container._replace(
+            restart_count=container.restart_count + 1,
+            exit_code=error.exit_code,
+            error=error.message,
+            finished=time.time(),
+            started=time.time(),
+        )
+        if not exits.wants_restart(failed):
+            failed = failed._replace(status="exited")
+        records.update(store, failed, "restart_count", "exit_code", "error", "finished", "started", "status")
+
+
+def restore(store: Store) -> list[tuple[str, DevboxError]]:
+    """Start what ran, or should always run, before the machine was switched off; returns the failures."""
+    failures = []
+    for container in records.every(store):
+        policy = container.config.restart.name
+        if container.status in ("running", "paused") or container.started == 0.0:
+            continue
+        if policy == "always" or (policy == "unless-stopped" and not container.stopped_by_user):
+            try:
+                start(store, container.id)
+            except DevboxError as error:
+                failures.append((container.name, error))
+    return failures

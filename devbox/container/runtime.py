@@ -1,0 +1,74 @@
+"""The OCI runtime: crun by default, runc where asked for or where there is no crun."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import os
+import re
+
+from devbox.errors import ContainerRuntimeError, HostError, UsageError
+from devbox.model.container import Container
+from devbox.store.root import Root
+from devbox.system import process
+from devbox.system.namespaces import mounts_of
+from devbox.system.process import ProcessError
+
+RUNTIMES = ("crun", "runc")
+
+
+def program(container: Container) -> str:
+    """The path of the runtime a container asked for: crun by default, runc where there is no crun."""
+    wanted = container.config.runtime
+    if wanted:
+        return process.find(wanted)
+    try:
+        return process.find("crun")
+    except HostError:
+        return process.find("runc")
+
+
+def check_name(name: str) -> str:
+    """The value of --runtime; UsageError for one that devbox does not drive."""
+    if name not in RUNTIMES:
+        raise UsageError(f"unknown runtime {name!r}", hint=f"use one of {', '.join(RUNTIMES)}")
+    return name
+
+
+def state_directory(root: Root) -> str:
+    """The runtime's --root."""
+    return root.crun
+
+
+def call(root: Root, container: Container, *arguments: str) -> None:
+    """Run `crun <arguments> <id>` where its monitor lives; ContainerRuntimeError with its own sentence."""
+    argv = [program(container), "--root", state_directory(root), *arguments, container.id]
+    try:
+        if container.monitor_pid and os.path.exists(f"/proc/{container.monitor_pid}/ns/mnt"):
+            with mounts_of(container.monitor_pid):
+                process.run(argv)
+        else:
+            process.run(argv)
+    except ProcessError as error:
+        name = os.path.basename(argv[0])
+        reason = sentence(error.output)
+        raise ContainerRuntimeError(
+            f"{name} cannot {arguments[0]} container {container.name}: {reason}"
+        ) from error
+
+
+def sentence(output: str) -> str:
+    """The last line of what a runtime or conmon said, without time stamps, names and levels."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    text = lines[-1].strip() if lines else ""
+    if match := re.search(r'msg="((?:[^"\\]|\\.)*)"', text):  # runc
+        text = match[1].replace('\\"', '"')
+    return re.sub(r"^(?:\S*T\S+Z:? |\[conmon:\w\]: |(?:crun|runc): )+", "", text)
+
+
+def delete_from_runtime(root: Root, container: Container) -> None:
+    """Kill what is left of a container and take down its cgroups and runtime state; gone already is fine."""
+    if os.path.isdir(f"{state_directory(root)}/{container.id}"):
+        call(root, container, "delete", "--force")
