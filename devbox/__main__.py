@@ -1,0 +1,5 @@
+"""`python -m devbox`."""
+
+from devbox.cli.main import main
+
+main()

@@ -1,0 +1,124 @@
+"""What a command is given: the store, the way to print, the caller's environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from devbox.errors import DevboxError, HostError
+
+if TYPE_CHECKING:
+    from devbox.store.database import Store
+
+KERNEL_NEEDED = (5, 11)
+
+
+class Context:
+    """The surroundings of one command; the store is opened when it is first asked for."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None, cwd: str | None = None) -> None:
+        self.environ: Mapping[str, str] = os.environ if environ is None else environ
+        self._cwd = cwd
+        self._store: Store | None = None
+
+    @property
+    def cwd(self) -> str:
+        """The caller's working directory."""
+        if self._cwd is None:
+            try:
+                self._cwd = os.getcwd()
+            except FileNotFoundError:
+                raise HostError("the working directory is gone", hint="cd to one that exists") from None
+        return self._cwd
+
+    @property
+    def store(self) -> Store:
+        """The store; HostError where this host or this user cannot have one."""
+        if self._store is None:
+            _check_host(self.environ)
+            from devbox.store.database import Store
+
+            self._store = Store.open()
+        return self._store
+
+    def reconciled(self) -> Store:
+        """The store after everything that happened behind its back is booked: what listings look at."""
+        from devbox.container.reconcile import reconcile
+
+        store = self.store
+        if os.geteuid() == 0:
+            reconcile(store)
+        return store
+
+    def out(self, text: str) -> None:
+        """Print one line."""
+        sys.stdout.write(text + "\n")
+
+    def raw(self, data: bytes) -> None:
+        """Print bytes as they are."""
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+
+    def err(self, text: str) -> None:
+        """Print one line to stderr."""
+        sys.stdout.flush()
+        sys.stderr.write(text + "\n")
+
+    def each(self, names: Iterable[str], action: Callable[[str], object]) -> int:
+        """Do something to each of several objects and go on after a failure, as docker does.
+
+        Prints the name, or the string that the action returned; the exit code is that of a failure.
+        """
+        code = 0
+        for name in names:
+            try:
+                result = action(name)
+            except DevboxError as error:
+                code = self.report(error)
+            else:
+                self.out(result if isinstance(result, str) else name)
+        return code
+
+    def report(self, error: DevboxError) -> int:
+        """Print an error with its hint and return its exit code."""
+        from devbox.cli.escape import escape
+
+        lines = f"devbox: {escape(error.message)}\n"
+        if error.hint:
+            lines += f"  {escape(error.hint)}\n"
+        try:
+            sys.stdout.flush()
+            sys.stderr.write(lines)
+            sys.stderr.flush()
+        except OSError:
+            pass  # nobody is left to be told
+        return error.exit_code
+
+    def confirm(self, warning: str) -> bool:
+        """Show what will happen and ask "y/N" on stdin, as docker's prune does; anything but y is no."""
+        sys.stdout.write(f"{warning}\nAre you sure you want to continue? [y/N] ")
+        sys.stdout.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def flush(self) -> None:
+        """Make everything printed so far visible."""
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+
+def _check_host(environ: Mapping[str, str]) -> None:
+    if not sys.platform.startswith("linux"):
+        raise HostError("devbox runs containers on Linux only so far")
+    if os.geteuid() != 0 and not environ.get("DEVBOX_ROOT"):
+        raise HostError("devbox needs root", hint="run it with sudo")
+    release = os.uname().release
+    numbers = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())
+    if numbers < KERNEL_NEEDED:
+        raise HostError(f"the kernel {release} is too old", hint="devbox needs Linux 5.11 or newer")

@@ -1,0 +1,162 @@
+"""The grammar of the command line as data, one file per noun; this one has its types and finds a command.
+
+The fast parser, the help pages, the completion and the reference documentation all read the same data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from devbox.model.invocation import Value
+
+OptionKind = Literal["flag", "text", "many", "path", "paths", "mounts"]
+"""path, paths: host paths, once or repeated; mounts: repeated, and the value has a host path in it"""
+Nargs = Literal["1", "?", "*", "+"]
+
+
+class Option(NamedTuple):
+    """An option; the first long flag names its parameter."""
+
+    flags: tuple[str, ...]
+    name: str
+    kind: OptionKind = "text"
+    metavar: str = ""
+    help: str = ""
+    default: Value = None
+    complete: str = ""
+    """what its value names, for the shell: container, image, network, volume, or "a|b" for fixed words"""
+    hidden: bool = False
+
+
+class Argument(NamedTuple):
+    """A positional argument; with "*" or "+" its value is a tuple."""
+
+    name: str
+    nargs: Nargs = "1"
+    complete: str = ""
+    """as an option's, or file"""
+    metavar: str = ""
+    kind: Literal["text", "path", "endpoint"] = "text"
+    """path: of the host; endpoint: CONTAINER:PATH or a path of the host"""
+
+
+class Command(NamedTuple):
+    """A command under its canonical path, with the other paths it answers to."""
+
+    path: tuple[str, ...]
+    handler: str
+    """module:function, imported when the command runs"""
+    help: str
+    arguments: tuple[Argument, ...] = ()
+    options: tuple[Option, ...] = ()
+    aliases: tuple[tuple[str, ...], ...] = ()
+    interspersed: bool = True
+    """False: options end at the first argument, so that the rest may belong to another program"""
+    hidden: bool = False
+    epilog: str = ""
+
+
+GROUPS = {
+    "container": "Manage containers",
+    "image": "Manage images",
+    "network": "Manage networks",
+    "system": "Manage devbox",
+    "volume": "Manage volumes",
+}
+HIDDEN_GROUPS = ("internal",)
+_FILES = ("container", "run", "image", "network", "volume", "system", "internal")
+_FILE_OF = {
+    **dict.fromkeys(("run", "create", "exec", "update"), "run"),
+    **dict.fromkeys(
+        (
+            *("start", "stop", "restart", "kill", "rm", "wait", "attach", "ps", "logs", "top", "stats", "port"),
+            *("rename", "cp", "diff", "commit", "export", "pause", "unpause", "link", "unlink"),
+        ),
+        "container",
+    ),
+    **dict.fromkeys(("image", "images", "tag", "rmi", "history", "load", "save", "import", "bootstrap"), "image"),
+    "network": "network",
+    "volume": "volume",
+    "internal": "internal",
+    **dict.fromkeys(("system", "info", "version", "events", "inspect", "check", "demo", "completion"), "system"),
+}
+"""which file knows a word; `container` is in two"""
+
+
+def flag(flags: str, help: str, *, default: bool = False, hidden: bool = False) -> Option:  # noqa: A002
+    """An option without a value, of space separated flags."""
+    return _option(flags, "flag", "", help, default=default, hidden=hidden)
+
+
+def text(
+    flags: str,
+    metavar: str,
+    help: str,  # noqa: A002
+    *,
+    default: str | None = None,
+    complete: str = "",
+    kind: OptionKind = "text",
+) -> Option:
+    """An option with a value; given again, the last one counts."""
+    return _option(flags, kind, metavar, help, default=default, complete=complete)
+
+
+def many(
+    flags: str,
+    metavar: str,
+    help: str,  # noqa: A002
+    *,
+    complete: str = "",
+    kind: OptionKind = "many",
+) -> Option:
+    """An option that may be repeated."""
+    return _option(flags, kind, metavar, help, default=(), complete=complete)
+
+
+def _option(
+    flags: str,
+    kind: OptionKind,
+    metavar: str,
+    help: str,  # noqa: A002
+    *,
+    default: Value,
+    complete: str = "",
+    hidden: bool = False,
+) -> Option:
+    names = tuple(flags.split())
+    name = next(name for name in names if name.startswith("--"))[2:].replace("-", "_")
+    return Option(names, name, kind, metavar, help, default, complete, hidden)
+
+
+def find(words: list[str]) -> tuple[Command | None, int]:
+    """The command that the words begin with, and how many of them name it."""
+    if not words:
+        return None, 0
+    length = 2 if words[0] in GROUPS or words[0] in HIDDEN_GROUPS else 1
+    path = tuple(words[:length])
+    for command in _candidates(path):
+        if command.path == path or path in command.aliases:
+            return command, length
+    return None, 0
+
+
+def every() -> Iterator[Command]:
+    """All commands."""
+    for name in _FILES:
+        yield from _load(name)
+
+
+def _candidates(path: tuple[str, ...]) -> Iterator[Command]:
+    if path[0] == "container":
+        yield from _load(_FILE_OF.get(path[-1], "container"))
+        yield from _load("container")
+    elif path[0] in _FILE_OF:
+        yield from _load(_FILE_OF[path[0]])
+
+
+def _load(name: str) -> tuple[Command, ...]:
+    from importlib import import_module
+
+    commands: tuple[Command, ...] = import_module("devbox.cli.grammar_" + name).COMMANDS
+    return commands

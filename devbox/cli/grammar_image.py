@@ -1,0 +1,127 @@
+"""Commands of the noun image."""
+
+from __future__ import annotations
+
+from devbox.cli.grammar import Argument, Command, flag, many, text
+from devbox.cli.grammar_common import FILTER, FORCE, FORMAT, FORMAT_INSPECT, NO_TRUNC, PRUNE_FILTER
+
+_IMAGE = "devbox.cli.commands.image:"
+_MANY = (Argument("images", "+", complete="image"),)
+
+COMMANDS = (
+    Command(
+        ("image", "ls"),
+        _IMAGE + "ls",
+        "List images",
+        (Argument("repository", "?", complete="image", metavar="[REPOSITORY[:TAG]]"),),
+        (
+            flag("-a --all", "Show all images, also intermediate ones"),
+            flag("--digests", "Show digests"),
+            FILTER,
+            FORMAT,
+            NO_TRUNC,
+            flag("-q --quiet", "Show ids only"),
+        ),
+        aliases=(("images",), ("image", "list")),
+    ),
+    Command(
+        ("image", "tag"),
+        _IMAGE + "tag",
+        "Give an image a further name",
+        (
+            Argument("source", complete="image", metavar="IMAGE[:TAG]"),
+            Argument("target", metavar="NAME[:TAG]"),
+        ),
+        aliases=(("tag",),),
+    ),
+    Command(
+        ("image", "rm"),
+        _IMAGE + "rm",
+        "Remove one or more images",
+        _MANY,
+        (
+            flag("-f --force", "Remove it although it has several names"),
+            flag("--no-prune", "Keep untagged parents"),
+        ),
+        aliases=(("rmi",), ("image", "remove")),
+    ),
+    Command(
+        ("image", "history"),
+        _IMAGE + "history",
+        "Show the layers of an image and how they were made",
+        (Argument("image", complete="image"),),
+        (
+            FORMAT,
+            flag("-H --human", "Print sizes and dates for people", default=True),
+            NO_TRUNC,
+            flag("-q --quiet", "Show ids only"),
+        ),
+        aliases=(("history",),),
+    ),
+    Command(
+        ("image", "load"),
+        _IMAGE + "load",
+        "Load images from an archive or stdin",
+        (),
+        (
+            text("-i --input", "FILE", "Read from a file, not from stdin", kind="path"),
+            flag("-q --quiet", "Do not show progress"),
+        ),
+        aliases=(("load",),),
+    ),
+    Command(
+        ("image", "save"),
+        _IMAGE + "save",
+        "Write images as an archive, to stdout unless -o is given",
+        _MANY,
+        (
+            text("-o --output", "FILE", "Write to a file", kind="path"),
+            text("--format", "FORMAT", "docker-archive or oci", complete="docker-archive|oci"),
+            text("--compress", "METHOD", "none, gzip or zstd", complete="none|gzip|zstd"),
+        ),
+        aliases=(("save",),),
+    ),
+    Command(
+        ("image", "import"),
+        _IMAGE + "import_",
+        "Make an image of a root file system: an archive, a directory or stdin",
+        (
+            Argument("source", complete="file", metavar="FILE|DIRECTORY|-", kind="path"),
+            Argument("repository", "?", metavar="[REPOSITORY[:TAG]]"),
+        ),
+        (
+            many("-c --change", "INSTRUCTION", "Apply a Dockerfile instruction to the image"),
+            text("-m --message", "TEXT", "Message in the image's history"),
+            text("--platform", "OS/ARCH", "Platform of the image"),
+        ),
+        aliases=(("import",),),
+    ),
+    Command(
+        ("image", "bootstrap"),
+        _IMAGE + "bootstrap",
+        "Make a base image from the distribution's package mirror",
+        (Argument("system", metavar="DISTRIBUTION[:RELEASE]", complete="debian:bookworm|busybox"),),
+        (
+            text("-t --tag", "NAME[:TAG]", "Name of the image"),
+            many("--include", "PACKAGE,...", "Further packages"),
+            text("--variant", "NAME", "minbase, apt, essential, ...", default="minbase"),
+            flag("--no-cache", "Make it anew although nothing changed"),
+            flag("-q --quiet", "Show the image's id only"),
+        ),
+        aliases=(("bootstrap",),),
+    ),
+    Command(
+        ("image", "inspect"),
+        "devbox.cli.commands.listing:inspect",
+        "Show everything about images",
+        _MANY,
+        (FORMAT_INSPECT,),
+    ),
+    Command(
+        ("image", "prune"),
+        _IMAGE + "prune",
+        "Remove images that nothing uses",
+        (),
+        (flag("-a --all", "Remove all unused images, not only unnamed ones"), PRUNE_FILTER, FORCE),
+    ),
+)

@@ -1,0 +1,24 @@
+"""Commands that devbox starts itself; they are shown nowhere."""
+
+from __future__ import annotations
+
+from devbox.cli.grammar import Argument, Command, text
+
+_ROOTS = (
+    text("--root", "DIR", "State directory", kind="path"),
+    text("--run", "DIR", "Run directory", kind="path"),
+)
+
+
+def _internal(verb: str, help: str, *arguments: Argument) -> Command:  # noqa: A002
+    return Command(
+        ("internal", verb), f"devbox.cli.commands.internal:{verb}", help, arguments, _ROOTS, hidden=True
+    )
+
+
+COMMANDS = (
+    _internal("exited", "Book the end of a container", Argument("container")),
+    _internal("restart", "Bring a container back under its restart policy", Argument("container")),
+    _internal("health", "Check the health of a container until it ends", Argument("container")),
+    _internal("boot", "Start what a restart policy wants after a reboot"),
+)

@@ -1,0 +1,98 @@
+"""Commands of the noun system, and those of no noun."""
+
+from __future__ import annotations
+
+from devbox.cli.grammar import Argument, Command, flag, text
+from devbox.cli.grammar_common import FILTER, FORCE, FORMAT, FORMAT_INSPECT, PRUNE_FILTER
+
+_SYSTEM = "devbox.cli.commands.system:"
+_KINDS = "container|image|network|volume"
+
+COMMANDS = (
+    Command(
+        ("system", "df"),
+        _SYSTEM + "df",
+        "Show the disk use of devbox",
+        (),
+        (FORMAT, flag("-v --verbose", "Show each image, container and volume")),
+    ),
+    Command(
+        ("system", "info"),
+        _SYSTEM + "info",
+        "Show the state of devbox and this host",
+        (),
+        (FORMAT_INSPECT,),
+        aliases=(("info",),),
+    ),
+    Command(
+        ("system", "events"),
+        "devbox.cli.commands.events:events",
+        "Show what happens, as it happens",
+        (),
+        (
+            FILTER,
+            text("--format", "FORMAT", "json or a Go template", complete="json"),
+            text("--since", "TIME", "Show from this time on (2013-01-02T13:23:37Z, 42m)"),
+            text("--until", "TIME", "End at this time"),
+        ),
+        aliases=(("events",),),
+    ),
+    Command(
+        ("system", "prune"),
+        "devbox.cli.commands.prune:everything",
+        "Remove what nothing uses",
+        (),
+        (
+            flag("-a --all", "Remove all unused images, not only unnamed ones"),
+            flag("--volumes", "Remove unused anonymous volumes too"),
+            PRUNE_FILTER,
+            FORCE,
+        ),
+    ),
+    Command(
+        ("system", "reset"),
+        "devbox.cli.commands.prune:reset",
+        "Remove every container, network, volume and image",
+        (),
+        (flag("-f --force", "Do not ask"),),
+    ),
+    Command(
+        ("version",),
+        _SYSTEM + "version",
+        "Show the versions of devbox and what it uses",
+        (),
+        (FORMAT_INSPECT,),
+    ),
+    Command(
+        ("inspect",),
+        "devbox.cli.commands.listing:inspect",
+        "Show everything about containers, images, volumes or networks",
+        (Argument("objects", "+", complete="container+image+volume+network", metavar="NAME|ID"),),
+        (
+            FORMAT_INSPECT,
+            flag("-s --size", "Show the sizes of containers"),
+            text("--type", "TYPE", "Only objects of this type", complete=_KINDS),
+        ),
+    ),
+    Command(
+        ("check",),
+        _SYSTEM + "check",
+        "Find missing, altered or surplus files of the store",
+        (),
+        (flag("--repair", "Repair what can be repaired"),),
+        aliases=(("system", "check"),),
+    ),
+    Command(
+        ("demo",),
+        "devbox.cli.commands.demo:demo",
+        "Run redis and a web application, linked, and show how they work together",
+        (),
+        (flag("--keep", "Leave everything running at the end"),),
+    ),
+    Command(
+        ("completion",),
+        _SYSTEM + "completion",
+        "Print the completion script of a shell",
+        (Argument("shell", complete="bash|zsh|fish", metavar="bash|zsh|fish"),),
+    ),
+)

@@ -1,0 +1,93 @@
+"""The command line: from words to a handler, and from any failure to one sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+from devbox.cli import grammar
+from devbox.cli.context import Context
+from devbox.cli.grammar import Command
+from devbox.cli.parse import HelpWanted, did_you_mean, parse
+from devbox.errors import DevboxError, UsageError
+
+
+def main() -> NoReturn:
+    """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        # what an image calls itself must not make print() fail
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    code = run(sys.argv[1:])
+    # tearing the interpreter down would take longer than most commands
+    os._exit(code)
+
+
+def run(words: list[str], context: Context | None = None) -> int:
+    """Run one command line; never raises, whatever goes wrong."""
+    context = context or Context()
+    try:
+        try:
+            return _dispatch(context, words)
+        finally:
+            context.close()
+            context.flush()
+    except DevboxError as error:
+        return context.report(error)
+    except BaseException as error:  # noqa: BLE001 - the one place where a traceback would reach a person
+        from devbox.cli.failures import explain
+
+        return explain(context, error)
+
+
+def _dispatch(context: Context, words: list[str]) -> int:
+    command, named = grammar.find(words)
+    if command is None:
+        return _no_command(words)
+    try:
+        invocation = parse(command, words[named:])
+    except HelpWanted:
+        return _help(list(command.path))
+    return _handler(command)(context, invocation)  # type: ignore[no-any-return,operator]
+
+
+def _handler(command: Command) -> object:
+    from importlib import import_module
+
+    module, _, function = command.handler.partition(":")
+    return getattr(import_module(module), function)
+
+
+def _no_command(words: list[str]) -> int:
+    if words and words[0] in ("--version", "-v"):
+        from devbox import __version__
+
+        sys.stdout.write(f"devbox version {__version__}\n")
+        return 0
+    groups = (*grammar.GROUPS, *grammar.HIDDEN_GROUPS)
+    group = words[:1] if words and words[0] in groups else []
+    rest = words[len(group) :]
+    if not rest or rest[0] in ("--help", "-h", "help"):
+        return _help(group if group else rest[1:2] if rest[:1] == ["help"] else [])
+    raise _unknown(group, rest[0])
+
+
+def _unknown(group: list[str], word: str) -> UsageError:
+    prefix = " ".join(["devbox", *group])
+    if word.startswith("-"):
+        return UsageError(f"unknown option {word}", hint=f"'{prefix} --help' lists what there is")
+    length = len(group) + 1
+    paths = [
+        path for command in grammar.every() if not command.hidden for path in (command.path, *command.aliases)
+    ]
+    known = [path[-1] for path in paths if len(path) == length and list(path[:-1]) == group]
+    if not group:
+        known += grammar.GROUPS
+    hint = did_you_mean(word, known) or f"'{prefix} --help' lists the commands"
+    return UsageError(f"{word!r} is not a command of {prefix}", hint=hint)
+
+
+def _help(path: list[str]) -> int:
+    from devbox.cli.clicking import show_help
+
+    return show_help(path)
