@@ -46,14 +46,16 @@ def sync_directory(path: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Delete a directory and all below it without following a link; absent is fine.
+    """Delete a directory and all below it, however deep, without following a link; absent is fine.
 
     Raises StoreError when something stays.
     """
-    import shutil
+    from devbox.system.walk import open_root, opened, remove_at
 
+    parent, name = os.path.split(os.path.abspath(path))
     try:
-        shutil.rmtree(path)
+        with opened(open_root(parent)) as fd:
+            remove_at(fd, name)
     except FileNotFoundError:
         if os.path.lexists(path):
             remove_tree(path)

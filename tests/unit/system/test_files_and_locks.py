@@ -72,3 +72,17 @@ def test_life_is_told_by_pid_and_start_time() -> None:
         assert procfs.send_signal(child.pid, started, signal.SIGKILL)
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert not procfs.alive(child.pid, started), "a process that nobody has reaped yet is dead"
+
+
+def test_a_tree_deeper_than_any_path_is_deleted(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    fd = os.open(top, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d" * 20, dir_fd=fd)
+        below = os.open("d" * 20, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    remove_tree(str(top))
+    assert not top.exists()
