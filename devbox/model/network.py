@@ -56,6 +56,10 @@ class Network(NamedTuple):
     internal: bool = False
     labels: Mapping[str, str] = {}
     options: Mapping[str, str] = {}
+    ip_range: str = ""
+    """CIDR within the subnet that addresses are taken from; empty: all of it"""
+    own_subnet: bool = False
+    """the user gave the subnet, so that --ip makes sense"""
 
 
 class Endpoint(NamedTuple):

@@ -156,4 +156,13 @@ MIGRATIONS: tuple[str, ...] = (
         attributes_json TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    -- sha256:<hex> of the tree's canonical tar stream, by which check finds what was altered; it is the diff_id
+    -- except for layers that came from outside
+    ALTER TABLE layers ADD COLUMN canonical TEXT;
+    """,
+    """
+    ALTER TABLE networks ADD COLUMN ip_range TEXT NOT NULL DEFAULT '';        -- CIDR that addresses are taken from
+    ALTER TABLE networks ADD COLUMN own_subnet INTEGER NOT NULL DEFAULT 0;    -- the user gave the subnet
+    """,
 )
