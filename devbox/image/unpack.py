@@ -274,7 +274,7 @@ class _Writer:
             fd = self._create_anew(entry.name, name)
         try:
             if entry.holes is None:
-                self._source.copy(entry.size, fd)
+                self._source.copy(entry.size, fd, path=entry.name)
             else:
                 self._pieces(entry, fd)
             self._source.skip(padding(entry.size))
@@ -296,7 +296,7 @@ class _Writer:
         os.ftruncate(fd, entry.real_size)
         for offset, length in entry.holes or ():
             os.lseek(fd, offset, os.SEEK_SET)
-            self._source.copy(length, fd)
+            self._source.copy(length, fd, path=entry.name, offset=offset)
 
     def _hard_link(self, entry: Entry, parent: int, name: bytes) -> None:
         target = clean(entry.link)

@@ -96,3 +96,8 @@ def open_tree(path: str, *, recursive: bool = True) -> int:
 def move_mount(tree: int, target: str) -> None:
     """move_mount(2): attach a detached mount at `target`."""
     _check(_libc.syscall(_SYS_MOVE_MOUNT, tree, b"", -100, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH), target)
+
+
+def syncfs(fd: int) -> None:
+    """syncfs(2): everything of the file system that `fd` is on."""
+    _check(_libc.syncfs(fd))

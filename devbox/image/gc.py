@@ -1,0 +1,85 @@
+"""Garbage collection: layers that no image has, blobs that no layer has, directories that no row names."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from devbox.image import layers
+from devbox.store.database import Store
+from devbox.store.scratch import scratch
+from devbox.system.walk import open_root, opened, remove_at
+
+
+class Collected(NamedTuple):
+    """What was deleted."""
+
+    diff_ids: tuple[str, ...]
+    size: int
+    """bytes of the layers"""
+
+
+def collect(store: Store) -> Collected:
+    """Delete layers and blobs that nobody refers to and that no living process holds."""
+    with scratch(store.root, "gc") as trash:
+        with store.transaction() as db:
+            rows = [row for row in _unreferenced(db) if layers.unheld(store, row["id"])]
+            ids = [(row["id"],) for row in rows]
+            db.executemany("DELETE FROM layers WHERE id = ?", ids)
+        _move([f"{store.root.layers}/{row['id']}" for row in rows], trash)
+        _empty(trash)
+        for row in rows:
+            _forget_lock(store, row["id"])
+    discard_surplus(store)
+    return Collected(tuple(row["diff_id"] or "" for row in rows), sum(row["size"] for row in rows))
+
+
+def _unreferenced(db: sqlite3.Connection) -> Sequence[sqlite3.Row]:
+    return db.execute(
+        "SELECT id, diff_id, size FROM layers WHERE id NOT IN (SELECT layer_id FROM image_layers) ORDER BY id DESC"
+    ).fetchall()
+
+
+def surplus(store: Store) -> list[str]:
+    """[tx] Paths below layers/ and blobs/ that no row names: left by somebody who died."""
+    known = {str(row["id"]) for row in store.db.execute("SELECT id FROM layers")}
+    digests = {row["digest"].partition(":")[2] for row in store.db.execute("SELECT digest FROM layer_blobs")}
+    blobs = store.root.blobs + "/sha256"
+    return [
+        *(f"{store.root.layers}/{name}" for name in os.listdir(store.root.layers) if name not in known),
+        *(f"{blobs}/{name}" for name in os.listdir(blobs) if name not in digests),
+    ]
+
+
+def discard_surplus(store: Store) -> list[str]:
+    """Delete what no row names; to be called when scratch directories of dead processes were found."""
+    with scratch(store.root, "gc") as trash:
+        with store.transaction():  # nobody is between renaming a layer into place and recording it
+            found = surplus(store)
+            _move(found, trash)
+        _empty(trash)
+    return found
+
+
+def _move(paths: Iterable[str], trash: str) -> None:
+    for number, path in enumerate(paths):
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, f"{trash}/{number}")
+
+
+def _empty(trash: str) -> None:
+    with opened(open_root(trash)) as directory:
+        for name in os.listdir(trash):
+            remove_at(directory, name)
+
+
+def _forget_lock(store: Store, layer_id: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{store.root.locks}/layer-{layer_id}")

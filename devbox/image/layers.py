@@ -1,0 +1,190 @@
+"""Layers on disk: `layers/<row id>/diff` is the tree, made elsewhere, synced, then renamed there and recorded.
+
+A layer that came from outside as a tar stream unlike our own has a `frame` beside its tree: what is needed to
+write that stream again, byte for byte.
+"""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from devbox.errors import NotFoundError, StoreError
+from devbox.image.pack import Sink, pack
+from devbox.model.image import Image
+from devbox.store.database import Store
+from devbox.store.scratch import scratch
+from devbox.system.files import sync_directory
+from devbox.system.locks import locked, open_lock, try_lock
+from devbox.system.syscalls import syncfs
+from devbox.system.walk import open_root, opened
+
+
+class Prepared(NamedTuple):
+    """A finished layer that is not recorded yet."""
+
+    directory: str
+    """on the store's file system; holds diff/ and perhaps frame; renamed into place or left to its owner"""
+    diff_id: str
+    canonical: str
+    """digest of the canonical tar stream of the tree, by which `check` finds what was altered"""
+    size: int
+
+
+_holds: dict[int, int] = {}
+
+
+def lower_directories(image: Image) -> tuple[str, ...]:
+    """Names below `root.layers`, topmost first, as overlayfs wants them for lowerdir=.
+
+    A layer that is in the image twice counts where it is topmost: there it hides what its other place adds.
+    """
+    return tuple(f"{layer}/diff" for layer in dict.fromkeys(reversed(image.layers)))
+
+
+def directory(store: Store, layer_id: int) -> str:
+    """The absolute path of a layer's tree."""
+    return f"{store.root.layers}/{layer_id}/diff"
+
+
+def measure(directory: str, *, diff_id: str = "") -> Prepared:
+    """Digest the tree in `directory`/diff; without a `diff_id` from outside the canonical digest is it."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    with opened(open_root(directory + "/diff")) as tree:
+        packed = pack(tree, digest.update)
+    canonical = "sha256:" + digest.hexdigest()
+    return Prepared(directory, diff_id or canonical, canonical, packed.size)
+
+
+def sync(store: Store) -> None:
+    """Put everything of the store's file system on disk; StoreError when the disk does not take it."""
+    fd = os.open(store.root.layers, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        syncfs(fd)
+    except OSError as error:
+        raise StoreError(f"cannot write to disk: {os.strerror(error.errno or 0).lower()}") from error
+    finally:
+        os.close(fd)
+
+
+def record(store: Store, db: sqlite3.Connection, prepared: Sequence[Prepared]) -> dict[str, int]:
+    """[tx] Rename synced layers into place and add their rows; the row ids by diff_id.
+
+    Of a layer that somebody else recorded meanwhile theirs is taken.
+    """
+    ids: dict[str, int] = {}
+    for layer in prepared:
+        known = find(db, layer.diff_id)
+        ids[layer.diff_id] = known if known is not None else _record_one(store, db, layer)
+    if prepared:
+        sync_directory(store.root.layers)
+    return ids
+
+
+def find(db: sqlite3.Connection, diff_id: str) -> int | None:
+    """The layer with this diff_id."""
+    row = db.execute("SELECT id FROM layers WHERE diff_id = ?", (diff_id,)).fetchone()
+    return None if row is None else row["id"]
+
+
+def _record_one(store: Store, db: sqlite3.Connection, layer: Prepared) -> int:
+    cursor = db.execute(
+        "INSERT INTO layers (diff_id, canonical, size, created) VALUES (?, ?, ?, ?)",
+        (layer.diff_id, layer.canonical, layer.size, time.time()),
+    )
+    place = f"{store.root.layers}/{cursor.lastrowid}"
+    try:
+        os.rename(layer.directory, place)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        # somebody died between this rename and its commit, so the id was given again
+        shutil.rmtree(place)
+        os.rename(layer.directory, place)
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def adopt(store: Store, directory: str) -> int:
+    """Make a layer of a finished upper directory by renaming it away; the row id.
+
+    An equal layer that exists is taken instead. It is held against garbage collection until this process ends
+    or an image refers to it.
+    """
+    with scratch(store.root, "layer") as place:
+        os.rename(directory, place + "/diff")
+        prepared = _in_own_directory(place)
+        sync(store)
+        with store.transaction() as db:
+            layer_id = record(store, db, [prepared])[prepared.diff_id]
+            hold(store, layer_id)
+    return layer_id
+
+
+def _in_own_directory(place: str) -> Prepared:
+    os.mkdir(place + "/layer", 0o700)
+    os.rename(place + "/diff", place + "/layer/diff")
+    return measure(place + "/layer")
+
+
+def diff_id(store: Store, layer_id: int) -> str:
+    """The digest of a layer's uncompressed tar stream."""
+    row = store.db.execute("SELECT diff_id FROM layers WHERE id = ?", (layer_id,)).fetchone()
+    if row is None or row["diff_id"] is None:
+        raise NotFoundError(f"no such layer: {layer_id}")
+    return str(row["diff_id"])
+
+
+def write_tar(store: Store, layer_id: int, write: Sink) -> None:
+    """Write the tar stream whose digest is the layer's diff_id."""
+    frame = f"{store.root.layers}/{layer_id}/frame"
+    with opened(open_root(directory(store, layer_id))) as tree:
+        if os.path.exists(frame):
+            from devbox.image.frame import replay
+
+            replay(frame, tree, write)
+        else:
+            pack(tree, write)
+
+
+def hold(store: Store, layer_id: int) -> None:
+    """Keep garbage collection away from a layer until this process ends; then look that it is there."""
+    if layer_id not in _holds:
+        fd = open_lock(_lock(store, layer_id))
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        _holds[layer_id] = fd
+
+
+@contextlib.contextmanager
+def making(store: Store, diff_ids: Sequence[str]) -> Iterator[None]:
+    """Be the only one who makes these layers; in order, so that two who want the same never wait in a circle."""
+    with contextlib.ExitStack() as stack:
+        for digest in sorted(set(diff_ids)):
+            stack.enter_context(locked(f"{store.root.locks}/unpack-{digest.removeprefix('sha256:')}"))
+        yield
+
+
+def unheld(store: Store, layer_id: int) -> bool:
+    """[tx] Whether no living process holds the layer."""
+    fd = try_lock(_lock(store, layer_id))
+    if fd is None:
+        return False
+    os.close(fd)
+    return True
+
+
+def _lock(store: Store, layer_id: int) -> str:
+    return f"{store.root.locks}/layer-{layer_id}"
