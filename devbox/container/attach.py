@@ -1,0 +1,187 @@
+"""Our streams joined to those of a container's first process, through conmon's attach socket.
+
+conmon sends packets whose first byte names the stream, and takes raw input; it waits for a slow client, so no
+byte is lost. A connection that is made before the process runs sees its output from the first byte.
+"""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from devbox.container import keys
+from devbox.container.pump import Flow, Outlet, pump, reader, writer
+from devbox.errors import StateError, UsageError
+from devbox.system import signals, terminal
+
+_STDOUT, _STDERR = 2, 3
+_PACKET = 16384
+"""more than conmon's longest packet, 8193 bytes"""
+_INPUT = 28672
+"""less than the 32768 bytes that conmon reads of one packet, the rest of which would be lost"""
+_PACKETS_AT_ONCE = 16
+_CONTROL_LINE = 199
+"""bytes; conmon reads as much at once, and of two lines that arrive together it would take the first twice"""
+PROXIED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_FATAL = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+_TERMINAL = (*_FATAL, signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT)
+
+Ended = Literal["ended", "detached"]
+"""the container's streams have ended, or the user left it running"""
+
+
+class Options(NamedTuple):
+    """Which of our streams are joined, and how."""
+
+    tty: bool = False
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    detach_keys: bytes = keys.DEFAULT
+    detach_at_end: bool = False
+    """leave when our input ends, for a container whose input is to stay open"""
+
+
+def check_terminal(*, stdin: bool, tty: bool) -> None:
+    """docker's refusal of -i -t without a terminal, before anything is started."""
+    if stdin and tty and not os.isatty(0):
+        raise UsageError("the input device is not a TTY", hint="leave out -t when the input is a pipe or file")
+
+
+class Session:
+    """A client of a container's conmon."""
+
+    def __init__(self, bundle: str) -> None:
+        self._bundle = os.open(bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            # through the descriptor: a path may have 107 bytes only
+            self._socket.connect(f"/proc/self/fd/{self._bundle}/attach")
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            self.close()
+            raise StateError("the container is not running") from error
+        self._socket.settimeout(0)
+
+    def close(self) -> None:
+        """Leave; the container goes on."""
+        self._socket.close()
+        os.close(self._bundle)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Give the container's terminal a size; before its process starts it begins with it."""
+        line = f"{rows} {columns}".ljust(_CONTROL_LINE - 1) + "\n"
+        # conmon may just be gone, or its pipe be full of sizes that it has not read yet
+        with contextlib.suppress(OSError):
+            fd = os.open("winsz", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._bundle)
+            try:
+                os.write(fd, line.encode())
+            finally:
+                os.close(fd)
+
+    def run(self, options: Options, forward: Callable[[int], None] | None = None) -> Ended:
+        """Copy until the container has ended or the user detaches.
+
+        `forward` gets the signals that arrive here without a terminal. With one the keys make the container's own
+        signals; ours end this process, with the terminal as it was. BrokenPipeError when nobody reads our output.
+        """
+        if options.tty and options.stdin and os.isatty(0):
+            return self._run_in_terminal(options)
+        caught = PROXIED if forward else ()
+        with signals.arriving(caught) as arrivals:
+            return self._copy(options, arrivals, forward or _ignore)
+
+    def _run_in_terminal(self, options: Options) -> Ended:
+        with signals.arriving(_TERMINAL) as arrivals, terminal.raw(0) as ours:
+
+            def act(number: int) -> None:
+                if number in _FATAL:
+                    ours.suspend()
+                    signals.die_of(number)
+                elif number == signal.SIGTSTP:
+                    ours.suspend()
+                    signals.stop_here(number)
+                if number != signal.SIGWINCH:
+                    ours.resume()
+                self.resize(*terminal.size(0))
+
+            self.resize(*terminal.size(0))
+            return self._copy(options, arrivals, act)
+
+    def _copy(self, options: Options, arrivals: int, act: Callable[[int], None]) -> Ended:
+        detach = keys.Filter(options.detach_keys) if options.tty else None
+        flows = [self._output(options)]
+        if options.stdin:
+            flows.append(self._input(options, detach))
+        left = False
+
+        def over() -> bool:
+            nonlocal left
+            left = bool(detach and detach.detached) or (options.detach_at_end and flows[-1].ended)
+            return flows[0].ended or left
+
+        def signalled() -> None:
+            for number in os.read(arrivals, 64):
+                act(number)
+
+        pump(flows, over, {arrivals: signalled})
+        return "detached" if left and not flows[0].ended else "ended"
+
+    def _output(self, options: Options) -> Flow:
+        outlets = {}
+        if options.stdout:
+            outlets[_STDOUT] = writer(1)
+        if options.stderr and not options.tty:
+            outlets[_STDERR] = writer(2)
+        return Flow(self._socket.fileno(), outlets.values(), lambda: self._receive(outlets))
+
+    def _receive(self, outlets: dict[int, Outlet]) -> bool:
+        chunks: dict[int, list[bytes]] = {}
+        more = True
+        for _ in range(_PACKETS_AT_ONCE):
+            try:
+                packet = self._socket.recv(_PACKET)
+            except BlockingIOError:
+                break
+            except ConnectionResetError:
+                packet = b""
+            if not packet:
+                more = False
+                break
+            chunks.setdefault(packet[0], []).append(packet[1:])
+        for stream, parts in chunks.items():
+            if stream in outlets:
+                outlets[stream].put(b"".join(parts))
+        return more
+
+    def _input(self, options: Options, detach: keys.Filter | None) -> Flow:
+        outlet = Outlet(self._socket.fileno(), self._send)
+        if detach is None:
+            return Flow(0, (outlet,), reader(0, outlet.put), self._end_input)
+        return Flow(0, (outlet,), reader(0, lambda data: outlet.put(detach.feed(data))))
+
+    def _send(self, data: bytes) -> int:
+        try:
+            return self._socket.send(data[:_INPUT])
+        except (BrokenPipeError, ConnectionResetError):
+            return len(data)  # the container has ended; its last output is still to be read
+
+    def _end_input(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+
+def connect(bundle: str) -> Session:
+    """Join the container of a bundle; StateError when it has no monitor."""
+    return Session(bundle)
+
+
+def _ignore(_number: int) -> None:
+    """Without a receiver no signal is caught, so none arrives."""
