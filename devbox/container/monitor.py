@@ -121,6 +121,8 @@ def _command(root: Root, container: Container) -> list[str]:
         command.append("--terminal")
     if container.config.open_stdin:
         command.append("--stdin")
+        if not container.config.stdin_once:
+            command.append("--leave-stdin-open")
     first, *rest = again.exit_command(root, container.id)
     command += ["--exit-command", first]
     for argument in rest:

@@ -22,6 +22,8 @@ class Resources(NamedTuple):
     cpuset_cpus: str = ""
     pids_limit: int | None = 4096
     """None: unlimited"""
+    memory_reservation: int | None = None
+    """what is left to it when memory gets scarce"""
 
 
 class Ulimit(NamedTuple):
@@ -82,6 +84,8 @@ class ContainerConfig(NamedTuple):
     group_add: tuple[str, ...] = ()
     tty: bool = False
     open_stdin: bool = False
+    stdin_once: bool = False
+    """its input ends when the first client leaves, as with `run -i`"""
     stop_signal: str = "SIGTERM"
     stop_timeout: int = 10
     """seconds"""

@@ -1,0 +1,135 @@
+"""run, create and start."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import os
+
+from devbox.cli.container_options import wish
+from devbox.cli.context import Context
+from devbox.container import attach, exits, keys, life, locks, records
+from devbox.container.create import create as create_container
+from devbox.container.start import start as start_container
+from devbox.errors import ConflictError, DevboxError, NotFoundError, UsageError
+from devbox.model.container import Container
+from devbox.model.invocation import Invocation
+from devbox.store.database import Store
+from devbox.system import procfs, terminal
+
+
+def run(context: Context, invocation: Invocation) -> int:
+    """Create a container and start it, in the foreground unless --detach."""
+    if invocation.flag("detach"):
+        return _run_detached(context, invocation)
+    attach.check_terminal(stdin=invocation.flag("interactive"), tty=invocation.flag("tty"))
+    container = _created(context, invocation)
+    only = invocation.many("attach")
+    options = attach.Options(
+        tty=container.config.tty,
+        stdin="stdin" in only if only else container.config.open_stdin,
+        stdout=not only or "stdout" in only,
+        stderr=not only or "stderr" in only,
+        detach_keys=keys.parse(invocation.text("detach_keys")),
+    )
+    return _foreground(context.store, container, options, sig_proxy=invocation.flag("sig_proxy"))
+
+
+def _run_detached(context: Context, invocation: Invocation) -> int:
+    container = _created(context, invocation)
+    try:
+        start_container(context.store, container.id)
+    except BaseException:
+        _discard_unwanted(context.store, container)
+        raise
+    context.out(container.id)
+    return 0
+
+
+def create(context: Context, invocation: Invocation) -> int:
+    """Create a container without starting it, and print its id."""
+    context.out(_created(context, invocation).id)
+    return 0
+
+
+def start(context: Context, invocation: Invocation) -> int:
+    """Start containers that do not run; with --attach or --interactive stay with the only one."""
+    store = context.reconciled()
+    names = invocation.many("containers")
+    if not (invocation.flag("attach") or invocation.flag("interactive")):
+        return context.each(names, lambda name: _start_one(store, name))
+    if len(names) != 1:
+        raise UsageError("only one container can be started and attached to at once")
+    container = records.get(store, names[0])
+    if exits.is_running(container):
+        raise ConflictError(
+            f"container {container.name} runs already", hint=f"use 'devbox attach {container.name}'"
+        )
+    options = attach.Options(
+        tty=container.config.tty,
+        stdin=invocation.flag("interactive") and container.config.open_stdin,
+        detach_keys=keys.parse(invocation.text("detach_keys")),
+    )
+    return _foreground(store, container, options, sig_proxy=True)
+
+
+def _start_one(store: Store, name: str) -> None:
+    start_container(store, records.resolve(store, name))
+
+
+def _created(context: Context, invocation: Invocation) -> Container:
+    store = context.reconciled()
+    cidfile = invocation.optional("cidfile")
+    path = os.path.join(context.cwd, cidfile) if cidfile is not None else ""
+    if path and os.path.lexists(path):
+        raise ConflictError(
+            f"the container id file {path} exists", hint="remove it, or give --cidfile another name"
+        )
+    container = create_container(store, wish(store, invocation, context.environ, context.cwd))
+    if path:
+        try:
+            with open(path, "x") as file:
+                file.write(container.id)
+        except OSError:
+            life.remove(store, container.id, force=True, volumes_too=True)
+            raise
+    return container
+
+
+def _foreground(store: Store, container: Container, options: attach.Options, *, sig_proxy: bool) -> int:
+    """Start a container joined to our streams; its exit code, or 0 when the user detaches."""
+    # without a restart policy its end is booked here, which saves the start of another process
+    promise = locks.try_exit(store.root, container.id) if container.config.restart.name == "no" else None
+    sessions: list[attach.Session] = []
+
+    def join(bundle: str) -> None:
+        sessions.append(attach.connect(bundle))
+        if options.tty:
+            sessions[0].resize(*terminal.size(0))
+
+    try:
+        started = start_container(store, container.id, attach=join)
+    except BaseException:
+        _discard_unwanted(store, container)
+        raise
+
+    def forward(number: int) -> None:
+        procfs.send_signal(started.pid, started.pid_start, number)
+
+    if sessions[0].run(options, forward if sig_proxy else None) == "detached":
+        return 0
+    return life.wait(store, started.id) if promise is None else life.finish(store, started)
+
+
+def _discard_unwanted(store: Store, container: Container) -> None:
+    """A --rm container whose start failed goes at once."""
+    if container.config.auto_remove:
+        try:
+            life.remove(store, container.id, force=True, volumes_too=True)
+        except NotFoundError:
+            return
+        except DevboxError:
+            # what kept it from starting matters more; the next command finds it stopped
+            return
