@@ -1,0 +1,151 @@
+"""Control groups: what this host has, and a container's limits in the form of the runtime spec."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import functools
+import os
+from typing import Any, Literal, NamedTuple
+
+from devbox.errors import HostError, UsageError
+from devbox.model.container import Resources
+
+MOUNT = "/sys/fs/cgroup"
+PERIOD_MICROSECONDS = 100_000
+_NEEDED = {
+    "memory": ("memory", "--memory"),
+    "memory_swap": ("memory", "--memory-swap"),
+    "memory_reservation": ("memory", "--memory-reservation"),
+    "cpus": ("cpu", "--cpus"),
+    "cpu_shares": ("cpu", "--cpu-shares"),
+    "cpuset_cpus": ("cpuset", "--cpuset-cpus"),
+}
+"""what a limit needs: (controller, option)"""
+
+
+class Facts(NamedTuple):
+    """What this host's control groups can do."""
+
+    version: Literal[1, 2]
+    """1 for hybrid hosts too: the controllers are there"""
+    controllers: frozenset[str]
+    swap: bool
+    """whether swap is limited, too"""
+    processors: str
+    """the list of processors, "0-3" """
+
+
+@functools.cache
+def facts() -> Facts:
+    """The facts of this host, read once."""
+    if os.path.exists(MOUNT + "/cgroup.controllers"):
+        controllers = frozenset(_read(MOUNT + "/cgroup.controllers").split())
+        # memory.swap.max is in every group but the topmost
+        return Facts(2, controllers, os.path.exists("/proc/swaps"), _processors())
+    names = frozenset(name for name in _listed(MOUNT) if os.path.isdir(f"{MOUNT}/{name}"))
+    swap = os.path.exists(MOUNT + "/memory/memory.memsw.limit_in_bytes")
+    return Facts(1, names, swap, _processors())
+
+
+def path(container_id: str) -> str:
+    """Where a container's group is, below the mount of every hierarchy."""
+    return f"/devbox/{container_id}"
+
+
+def check(resources: Resources, host: Facts) -> None:
+    """Raise when a limit was asked for that this host cannot hold."""
+    for field, (controller, option) in _NEEDED.items():
+        if getattr(resources, field) and controller not in host.controllers:
+            raise HostError(
+                f"this host cannot honour {option}: it has no cgroup controller {controller!r}",
+                hint=f"{MOUNT} shows those it has",
+            )
+    if (resources.memory_swap or -1) > 0 and not host.swap:
+        raise HostError(
+            "this host cannot honour --memory-swap: its kernel does not count swap",
+            hint="boot it with swapaccount=1, or leave the option out",
+        )
+    processors = _numbers(host.processors)
+    if resources.cpus and resources.cpus > len(processors):
+        raise UsageError(
+            f"--cpus {resources.cpus:g} is more than this host has",
+            hint=f"it has {len(processors)}: from 0.01 to {len(processors)} can be given",
+        )
+    absent = _numbers(resources.cpuset_cpus) - processors
+    if absent:
+        raise UsageError(f"this host has no processor {min(absent)}", hint=f"it has {host.processors}")
+
+
+def _numbers(ranges: str) -> frozenset[int]:
+    """The members of "0-2,5"."""
+    numbers: set[int] = set()
+    for part in ranges.split(",") if ranges else ():
+        first, _, last = part.partition("-")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return frozenset(numbers)
+
+
+def document(resources: Resources, host: Facts) -> dict[str, Any]:
+    """`linux.resources` without devices."""
+    limits: dict[str, Any] = {}
+    if resources.pids_limit and "pids" in host.controllers:
+        limits["pids"] = {"limit": resources.pids_limit}
+    memory = _memory(resources, host)
+    if memory:
+        limits["memory"] = memory
+    cpu = _cpu(resources)
+    if cpu:
+        limits["cpu"] = cpu
+    return limits
+
+
+def _memory(resources: Resources, host: Facts) -> dict[str, int]:
+    memory: dict[str, int] = {}
+    if resources.memory is not None:
+        memory["limit"] = resources.memory
+        if host.swap:
+            memory["swap"] = swap_limit(resources)
+    if resources.memory_reservation is not None:
+        memory["reservation"] = resources.memory_reservation
+    return memory
+
+
+def swap_limit(resources: Resources) -> int:
+    """Memory plus swap in bytes, -1 for no limit; docker's default is as much swap as memory."""
+    if resources.memory_swap is not None:
+        return resources.memory_swap
+    return -1 if resources.memory is None else 2 * resources.memory
+
+
+def _cpu(resources: Resources) -> dict[str, Any]:
+    cpu: dict[str, Any] = {}
+    if resources.cpu_shares:
+        cpu["shares"] = resources.cpu_shares
+    if resources.cpus:
+        cpu["quota"] = round(resources.cpus * PERIOD_MICROSECONDS)
+        cpu["period"] = PERIOD_MICROSECONDS
+    if resources.cpuset_cpus:
+        cpu["cpus"] = resources.cpuset_cpus
+    return cpu
+
+
+def _processors() -> str:
+    return _read("/sys/devices/system/cpu/online").strip() or "0"
+
+
+def _read(file: str) -> str:
+    try:
+        with open(file) as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
+def _listed(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []

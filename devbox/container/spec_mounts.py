@@ -1,0 +1,112 @@
+"""The mounts of a container in the runtime spec's terms, their sources checked or created."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import os
+
+from devbox.container.spec import INIT_TARGET, MountEntry
+from devbox.errors import HostError, NotFoundError
+from devbox.model.container import Container, ContainerConfig
+from devbox.model.mount import Mount
+from devbox.store.database import Store
+from devbox.volume import volumes
+
+_NETWORK_FILES = ("hosts", "hostname", "resolv.conf")
+_INITS = ("/usr/bin/tini-static", "/usr/libexec/docker/docker-init", "/usr/bin/docker-init", "/usr/bin/tini")
+_ELF_INTERPRETER = 3
+
+
+def resolve(store: Store, container: Container) -> tuple[MountEntry, ...]:
+    """All mounts but the runtime's own ones, in the order in which they are made.
+
+    Raises NotFoundError for a source that does not exist; one of `-v` is created, as docker does.
+    """
+    config = container.config
+    mounts = [_entry(store, mount) for mount in config.mounts]
+    taken = {mount.target for mount in mounts}
+    mounts += [mount for mount in _network_files(store, container) if mount.target not in taken]
+    if config.init and not config.pid_mode:
+        mounts.append(MountEntry(init_program(), INIT_TARGET, "bind", ("rbind", "ro", "rprivate")))
+    return tuple(sorted(mounts, key=lambda mount: mount.target.count("/")))
+
+
+def _entry(store: Store, mount: Mount) -> MountEntry:
+    access = "ro" if mount.read_only else "rw"
+    if mount.kind == "tmpfs":
+        return MountEntry("tmpfs", mount.target, "tmpfs", (*_tmpfs_options(mount), access))
+    if mount.kind == "volume":
+        return MountEntry(volumes.path(store, mount.source), mount.target, "bind", ("rbind", access, "rprivate"))
+    _check_source(mount)
+    bind = "rbind" if mount.recursive else "bind"
+    return MountEntry(mount.source, mount.target, "bind", (bind, access, mount.propagation or "rprivate"))
+
+
+def _check_source(mount: Mount) -> None:
+    if os.path.exists(mount.source):
+        return
+    if not mount.create_source or os.path.lexists(mount.source):
+        raise NotFoundError(f"bind source path does not exist: {mount.source}")
+    try:
+        os.makedirs(mount.source, mode=0o755, exist_ok=True)
+    except OSError as error:
+        raise NotFoundError(
+            f"cannot create {mount.source} for -v: {os.strerror(error.errno or 0).lower()}"
+        ) from error
+
+
+def _tmpfs_options(mount: Mount) -> tuple[str, ...]:
+    options = ["nosuid", "nodev", "noexec"]
+    for option in mount.tmpfs_options:
+        opposite = option[2:] if option.startswith("no") else "no" + option
+        options = [kept for kept in options if kept not in (option, opposite)] + [option]
+    if mount.tmpfs_size:
+        options.append(f"size={mount.tmpfs_size}")
+    if mount.tmpfs_mode is not None:
+        options.append(f"mode={mount.tmpfs_mode:o}")
+    return tuple(options)
+
+
+def _network_files(store: Store, container: Container) -> list[MountEntry]:
+    """hosts, hostname and resolv.conf; those of another container whose network is joined."""
+    kind, _, other = container.config.network_mode.partition(":")
+    directory = store.root.container(other if kind == "container" else container.id)
+    access = "ro" if container.config.read_only else "rw"
+    return [
+        MountEntry(f"{directory}/{name}", f"/etc/{name}", "bind", ("rbind", access, "rprivate"))
+        for name in _NETWORK_FILES
+    ]
+
+
+def check_init(config: ContainerConfig) -> None:
+    """Raise HostError when an init is wanted and this host has none that runs in any image."""
+    if config.init:
+        init_program()
+
+
+def init_program() -> str:
+    """The host's path of a statically linked init."""
+    for path in _INITS:
+        if _is_static(path):
+            return path
+    raise HostError("there is no statically linked tini for --init", hint="apt-get install tini")
+
+
+def _is_static(path: str) -> bool:
+    """Whether a program is a 64-bit little-endian ELF file that asks for no interpreter."""
+    try:
+        with open(path, "rb") as file:
+            header = file.read(64)
+            if header[:6] != b"\x7fELF\x02\x01":
+                return False
+            offset, size = int.from_bytes(header[32:40], "little"), int.from_bytes(header[54:56], "little")
+            count = int.from_bytes(header[56:58], "little")
+            file.seek(offset)
+            table = file.read(size * count)
+    except OSError:
+        return False
+    kinds = (int.from_bytes(table[at : at + 4], "little") for at in range(0, len(table), size or 1))
+    return _ELF_INTERPRETER not in kinds

@@ -1,0 +1,140 @@
+"""What a start must find out about this host and the containers it joins before the spec can be written."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import functools
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from devbox.container import capabilities, cgroups, devices, records, seccomp, spec
+from devbox.container.rootfs import Prepared
+from devbox.errors import RefusedError, StateError, UsageError
+from devbox.model.confinement_parse import LIMITS, UNLIMITED, parse_security_options
+from devbox.model.container import Container, ContainerConfig
+from devbox.store.database import Store
+from devbox.system import procfs
+
+SECCOMP_SIZE_MAX = 1 << 20
+
+
+def gather(
+    store: Store,
+    container: Container,
+    prepared: Prepared,
+    *,
+    rootfs: str,
+    netns: str,
+    links: Iterable[str] = (),
+) -> spec.Setting:
+    """The setting of a container that is being started; its root file system is mounted and prepared.
+
+    `netns` is a path, "host" or "" for an empty one. Raises NotFoundError for a missing device and StateError
+    for a container that is to be joined and does not run.
+    """
+    config = container.config
+    bounding = capabilities.bounding_set()
+    host = cgroups.facts()
+    return spec.Setting(
+        rootfs=rootfs,
+        user=prepared.user,
+        env=spec.environment(
+            config, spec.hostname(container), tty=config.tty, links=links, home=prepared.user.home
+        ),
+        working_dir=prepared.working_dir,
+        netns=netns,
+        mounts=prepared.mounts,
+        cgroup=cgroups.path(container.id),
+        cgroups=host,
+        bounding=bounding,
+        hard_limits=hard_limits(bounding),
+        oom_score=_oom_score(),
+        pid_namespace=_joined(store, config.pid_mode, "pid"),
+        ipc_namespace=_joined(store, config.ipc_mode, "ipc"),
+        seccomp=profile(config, bounding),
+        devices=devices.wanted(config),
+    )
+
+
+def hard_limits(bounding: frozenset[str]) -> Mapping[str, int]:
+    """Our own hard limits, above which nothing can be set without CAP_SYS_RESOURCE; empty when we have it."""
+    if "SYS_RESOURCE" in bounding:
+        return {}
+    import resource
+
+    own = {}
+    for name in LIMITS:
+        number = getattr(resource, f"RLIMIT_{name.upper()}", None)
+        if number is not None:
+            hard = resource.getrlimit(number)[1]
+            own[name] = UNLIMITED if hard == resource.RLIM_INFINITY else hard
+    return own
+
+
+def _oom_score() -> int:
+    """No container is spared because its starter is; a higher score of ours cannot always be lowered."""
+    with open("/proc/self/oom_score_adj") as file:
+        return max(0, int(file.read()))
+
+
+def _joined(store: Store, mode: str, kind: str) -> str:
+    """Path of the namespace that `container:ID` means; "" and "host" stay."""
+    name, _, container_id = mode.partition(":")
+    if name != "container":
+        return mode
+    target = records.by_id(store, container_id)
+    if not procfs.alive(target.pid, target.pid_start):
+        raise StateError(
+            f"cannot join the {kind.upper()} namespace of container {target.name}: it does not run",
+            hint=f"start it with 'devbox start {target.name}'",
+        )
+    return f"/proc/{target.pid}/ns/{kind}"
+
+
+def profile(config: ContainerConfig, bounding: frozenset[str]) -> Mapping[str, Any] | None:
+    """The container's seccomp profile; None for unconfined."""
+    wanted = parse_security_options(config.security_opt).seccomp
+    if wanted == "unconfined" or (config.privileged and not wanted):
+        return None
+    granted = capabilities.granted(config, bounding)
+    machine = os.uname().machine
+    if not wanted:
+        return _default_profile(granted, machine)
+    return seccomp.from_document(_parsed(wanted), granted, machine, _kernel())
+
+
+@functools.cache
+def _default_profile(granted: tuple[str, ...], machine: str) -> Mapping[str, Any]:
+    return seccomp.default(granted, machine)
+
+
+def _parsed(text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"invalid seccomp profile: {error}", hint="it is a JSON file") from error
+
+
+def _kernel() -> tuple[int, int]:
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int("".join(digit for digit in minor if digit.isdigit()) or 0)
+
+
+def read_profile(path: str) -> str:
+    """The text of a --security-opt seccomp=FILE, which becomes part of the container's config."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(SECCOMP_SIZE_MAX + 1)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the seccomp profile {path}: {os.strerror(error.errno or 0).lower()}"
+        ) from error
+    if len(text) > SECCOMP_SIZE_MAX:
+        raise RefusedError(f"the seccomp profile {path} is larger than {SECCOMP_SIZE_MAX >> 20} MiB")
+    return text.decode(errors="replace")
