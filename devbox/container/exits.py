@@ -7,6 +7,7 @@ import sys
 assert sys.platform == "linux"
 
 import os
+import select
 import time
 
 from devbox.container import again, locks, monitor, records
@@ -92,8 +93,11 @@ def await_exit_file(store: Store, container: Container) -> None:
 
 
 def restart_later(root: Root, container: Container) -> None:
-    """Start the process that waits out the back-off and starts the container again."""
-    again.detached(root, "restart", container.id)
+    """Start the process that waits out the back-off and starts the container again, unless there is one."""
+    single = locks.try_restart(root, container.id)
+    if single is not None:
+        os.close(single)
+        again.detached(root, "restart", container.id)
 
 
 def wants_restart(container: Container) -> bool:
@@ -125,3 +129,19 @@ def erase(store: Store, container: Container, *, volumes_too: bool) -> None:
 def is_running(container: Container) -> bool:
     """Whether the container's first process is alive."""
     return container.boot_id == procfs.boot_id() and procfs.alive(container.pid, container.pid_start)
+
+
+def await_death(container: Container, timeout: float | None) -> bool:
+    """Wait until a container's first process has ended; False when `timeout` seconds pass before."""
+    try:
+        handle = os.pidfd_open(container.pid)
+    except ProcessLookupError:
+        return True
+    try:
+        if not procfs.alive(container.pid, container.pid_start):
+            return True
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else timeout * 1000))
+    finally:
+        os.close(handle)

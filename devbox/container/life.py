@@ -8,7 +8,6 @@ assert sys.platform == "linux"
 
 import json
 import os
-import select
 import signal
 import time
 
@@ -42,7 +41,7 @@ def stop(store: Store, container_id: str, *, timeout: int | None = None, number:
         if container.status == "paused":
             unpause(store, container_id)
         procfs.send_signal(container.pid, container.pid_start, number or _stop_signal(container))
-        if not await_death(container, None if wanted < 0 else float(wanted)):
+        if not exits.await_death(container, None if wanted < 0 else float(wanted)):
             _kill_now(container)
         _book_or_await(store, container, promised=promise is not None)
     finally:
@@ -62,7 +61,7 @@ def kill(store: Store, container_id: str, number: int = signal.SIGKILL) -> None:
         unpause(store, container_id)
     procfs.send_signal(container.pid, container.pid_start, number)
     records.announce(store, container, "kill", signal=str(number))
-    if number == signal.SIGKILL and await_death(container, KILL_WAIT_SECONDS):
+    if number == signal.SIGKILL and exits.await_death(container, KILL_WAIT_SECONDS):
         _settle(store, container_id)
 
 
@@ -121,7 +120,7 @@ def wait(store: Store, container_id: str) -> int:
     container = records.by_id(store, container_id)
     while container.status in ("running", "paused", "restarting"):
         if is_running(container):
-            await_death(container, None)
+            exits.await_death(container, None)
         elif container.status == "restarting":
             time.sleep(_RESTART_POLL_SECONDS)
         try:
@@ -191,22 +190,6 @@ def rename(store: Store, container_id: str, name: str) -> None:
     hosts.refresh_peers(store, container_id)
 
 
-def await_death(container: Container, timeout: float | None) -> bool:
-    """Wait until a container's first process has ended; False when `timeout` seconds pass before."""
-    try:
-        handle = os.pidfd_open(container.pid)
-    except ProcessLookupError:
-        return True
-    try:
-        if not procfs.alive(container.pid, container.pid_start):
-            return True
-        poll = select.poll()
-        poll.register(handle, select.POLLIN)
-        return bool(poll.poll(None if timeout is None else timeout * 1000))
-    finally:
-        os.close(handle)
-
-
 def _stop_signal(container: Container) -> int:
     from devbox.model.values_parse import parse_signal
 
@@ -215,7 +198,7 @@ def _stop_signal(container: Container) -> int:
 
 def _kill_now(container: Container) -> None:
     procfs.send_signal(container.pid, container.pid_start, signal.SIGKILL)
-    if not await_death(container, KILL_WAIT_SECONDS):
+    if not exits.await_death(container, KILL_WAIT_SECONDS):
         raise StateError(
             f"container {container.name} does not end on SIGKILL",
             hint=f"its process {container.pid} hangs in the kernel; 'dmesg' may say why",
@@ -250,7 +233,7 @@ def _book_or_await(store: Store, container: Container, *, promised: bool) -> Non
 
 def finish(store: Store, container: Container) -> int:
     """The exit code of a container that has just been let go by the caller, who has promised to book its end."""
-    await_death(container, None)
+    exits.await_death(container, None)
     ended = _settle(store, container.id)
     return _recorded_exit_code(store, container.id) if ended is None else ended.exit_code
 

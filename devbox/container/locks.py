@@ -43,6 +43,11 @@ def try_restart(root: Root, container_id: str) -> int | None:
     return try_lock(_path(root, container_id, "restart"))
 
 
+def try_health(root: Root, container_id: str) -> int | None:
+    """The descriptor of the lock of the one process that checks a container's health, or None."""
+    return try_lock(_path(root, container_id, "health"))
+
+
 def remove(root: Root, container_id: str) -> None:
     """Delete the lock files of a container that is gone; a waiter gets its lock and then finds no row."""
     for kind in ("operation", "exit", "restart", "health"):

@@ -121,8 +121,9 @@ def _command(root: Root, container: Container) -> list[str]:
         command.append("--terminal")
     if container.config.open_stdin:
         command.append("--stdin")
-        if not container.config.stdin_once:
-            command.append("--leave-stdin-open")
+    if container.config.tty or (container.config.open_stdin and not container.config.stdin_once):
+        # else the first client that leaves ends the input, a terminal's too, for all that follow
+        command.append("--leave-stdin-open")
     first, *rest = again.exit_command(root, container.id)
     command += ["--exit-command", first]
     for argument in rest:

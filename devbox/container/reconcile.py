@@ -11,19 +11,21 @@ import os
 from devbox.container import exits, locks, records
 from devbox.container.exits import is_running
 from devbox.errors import NotFoundError
+from devbox.image import gc
 from devbox.model.container import Container
 from devbox.store.database import Store
 from devbox.store.root import Root
 from devbox.store.scratch import sweep
 from devbox.system import procfs
 from devbox.system.files import remove_tree
+from devbox.volume import volumes
 
 _LIVE = ("running", "paused", "restarting", "removing")
 
 
 def reconcile(store: Store) -> None:
     """Clean what dead processes left; cheap when there is nothing."""
-    interrupted = sweep(store.root)
+    sweep(store.root, lambda: _remove_orphans(store))
     rows = store.db.execute(
         "SELECT id, status, pid, pid_start, monitor_pid, boot_id FROM containers WHERE status IN (?, ?, ?, ?)",
         _LIVE,
@@ -39,8 +41,6 @@ def reconcile(store: Store) -> None:
     for container_id in _bundles(store.root):
         if container_id not in live and container_id not in stale:
             _clear_bundle(store, container_id)
-    if interrupted:
-        _remove_orphans(store)
 
 
 def _bundles(root: Root) -> list[str]:
@@ -100,7 +100,9 @@ def _clear_bundle(store: Store, container_id: str) -> None:
 
 
 def _remove_orphans(store: Store) -> None:
-    """Delete container directories without a row: their `create` or `rm` was killed."""
+    """Delete directories without a row: a `create`, `rm`, `load` or the like was killed."""
+    gc.discard_surplus(store)
+    volumes.remove_orphans(store)
     home = store.root.state + "/containers"
     known = {row["id"] for row in store.db.execute("SELECT id FROM containers")}
     for name in os.listdir(home):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from devbox.container import copyup, locks, logger, monitor, records, runtime
+from devbox.container import copyup, health, locks, logger, monitor, records, runtime
 from devbox.container.bundle import write_bundle
 from devbox.container.exits import abandon, is_running
 from devbox.container.mounting import mount_rootfs
@@ -55,6 +55,8 @@ def start(store: Store, container_id: str, *, attach: Attach | None = None, rest
             started = _record(store, started, restart=restart)
     if started.config.endpoints:
         hosts.refresh_peers(store, container_id)
+    if health.wanted(started):
+        health.begin(store.root, started)
     return started
 
 
@@ -135,7 +137,7 @@ def _record(store: Store, container: Container, *, restart: bool) -> Container:
         error="",
         restart_count=container.restart_count + 1 if restart else 0,
         stopped_by_user=False,
-        health={},
+        health=dict(health.STARTING) if health.wanted(container) else {},
     )
     with store.transaction():
         records.update(

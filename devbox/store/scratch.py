@@ -10,10 +10,13 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from devbox.store.root import Root
 from devbox.system.files import remove_tree
+
+_YOUNG_SECONDS = 60
 
 
 @contextlib.contextmanager
@@ -33,32 +36,42 @@ def scratch(root: Root, purpose: str) -> Iterator[str]:
         os.close(fd)
 
 
-def sweep(root: Root) -> int:
+def sweep(root: Root, first: Callable[[], None] | None = None) -> int:
     """Delete what dead processes left half done; return how many directories that were.
 
+    `first` is called once before anything is deleted, when there is something: it cleans up elsewhere, and is
+    called again by a later sweep should it be interrupted.
     A directory is locked right after it is made; one that is found in between, unlocked and empty, is the
     only one that a sweep can hit by mistake, so empty ones are left until they are a minute old.
     """
     swept = 0
     for name in os.listdir(root.scratch):
-        swept += _sweep_one(f"{root.scratch}/{name}")
+        path = f"{root.scratch}/{name}"
+        lock = _abandoned(path)
+        if lock is None:
+            continue
+        try:
+            if first is not None and not swept:
+                first()
+            remove_tree(path)
+        finally:
+            os.close(lock)
+        swept += 1
     return swept
 
 
-def _sweep_one(path: str) -> int:
-    import time
-
+def _abandoned(path: str) -> int | None:
+    """The locked descriptor of a directory whose owner is dead, None for any other."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
-        return 0
+        return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not os.listdir(fd) and time.time() - os.fstat(fd).st_mtime < 60:
-            return 0
-        remove_tree(path)
     except BlockingIOError:
-        return 0
-    finally:
         os.close(fd)
-    return 1
+        return None
+    if not os.listdir(fd) and time.time() - os.fstat(fd).st_mtime < _YOUNG_SECONDS:
+        os.close(fd)
+        return None
+    return fd

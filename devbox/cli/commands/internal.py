@@ -26,9 +26,9 @@ def restart(context: Context, invocation: Invocation) -> int:
 
 def health(context: Context, invocation: Invocation) -> int:
     """Run a container's health check on its interval until it ends."""
-    from devbox.container import health as checks
+    from devbox.container import checking
 
-    checks.watch(context.store, invocation.text("container"))
+    checking.watch(context.store, invocation.text("container"))
     return 0
 
 
