@@ -1,4 +1,4 @@
-"""Private mount namespaces: what is mounted there is never seen by the host and vanishes with its last process."""
+"""Private mount and network namespaces: what is in one is not seen by the host and vanishes with its last user."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from devbox.system.syscalls import CLONE_NEWNS, MS_BIND, MS_REC, MS_SLAVE, mount, setns, unshare
+from devbox.system.syscalls import CLONE_NEWNET, CLONE_NEWNS, MS_BIND, MS_REC, MS_SLAVE, mount, setns, unshare
 
 _HYBRID_CONTROLLERS = "/sys/fs/cgroup/unified/cgroup.controllers"
 
@@ -39,6 +39,21 @@ def mounts_of(pid: int) -> Iterator[None]:
             yield
     finally:
         os.close(theirs)
+
+
+@contextlib.contextmanager
+def network_of(netns: int | None) -> Iterator[None]:
+    """Run the block in a network namespace (None: a new one), then return; the process has no other threads."""
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if netns is None:
+            unshare(CLONE_NEWNET)
+        else:
+            setns(netns, CLONE_NEWNET)
+        yield
+    finally:
+        setns(home, CLONE_NEWNET)
+        os.close(home)
 
 
 @contextlib.contextmanager

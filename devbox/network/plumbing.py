@@ -1,0 +1,106 @@
+"""Network namespaces and the interfaces in them."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from devbox.errors import HostError
+from devbox.model.network import Endpoint
+from devbox.network import bridges, networks, pool
+from devbox.store.database import Store
+from devbox.system.namespaces import network_of
+from devbox.system.netlink import Netlink, Subnet
+
+_IPV6_OFF = "/proc/sys/net/ipv6/conf/default/disable_ipv6"
+
+
+class Pending(NamedTuple):
+    """Interfaces that are yet to be made."""
+
+    store: Store
+    netns: int
+    endpoints: tuple[Endpoint, ...]
+
+
+def netns_new() -> int:
+    """A new network namespace with lo up, as a descriptor that alone keeps it alive."""
+    try:
+        with network_of(None), Netlink() as inside:
+            inside.set_up("lo")
+            if os.path.exists(_IPV6_OFF):
+                with open(_IPV6_OFF, "w") as file:  # of interfaces to come: networks are IPv4 only so far
+                    file.write("1")
+            return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise HostError(f"cannot make a network namespace: {reason}", hint="run devbox as root") from error
+
+
+def begin(store: Store, netns: int, endpoints: Sequence[Endpoint]) -> Pending:
+    """Promise the endpoints' interfaces. Nothing is made before `finish`, so nothing can be left."""
+    return Pending(store, netns, tuple(endpoints))
+
+
+def finish(pending: Pending) -> None:
+    """Make the interfaces: 1 ms each, to be spent while the runtime creates the container.
+
+    Raises HostError with nothing left behind. The pairs vanish with the namespace, whatever happens to us.
+    """
+    with Netlink() as host:
+        try:
+            with network_of(pending.netns):
+                inside = Netlink()
+            with inside:
+                for endpoint in pending.endpoints:
+                    _connect(pending, host, inside, endpoint)
+        except OSError as error:
+            for endpoint in pending.endpoints:
+                host.delete_link(endpoint.host_interface)
+            raise HostError(f"cannot connect the container to its network: {error.strerror}") from error
+
+
+def attach(store: Store, netns: int, endpoint: Endpoint, *, default_route: bool) -> None:
+    """Add an interface to a running container's namespace."""
+    gateway = endpoint.gateway if default_route else ""
+    finish(begin(store, netns, (endpoint._replace(gateway=gateway),)))
+
+
+def detach(store: Store, endpoint: Endpoint) -> None:
+    """Take an endpoint's interface away from its container; absent is fine."""
+    with Netlink() as host:
+        host.delete_link(endpoint.host_interface)
+
+
+def route_by(netns: int, gateway: str) -> None:
+    """Give a running container a default route, after the interface of its former one is gone."""
+    with network_of(netns):
+        inside = Netlink()
+    with inside:
+        inside.add_default_route(pool.parse_address(gateway))
+
+
+def default_endpoint(endpoints: Sequence[Endpoint]) -> Endpoint | None:
+    """The endpoint that the default route leads through: the first whose network has an outside."""
+    return next((endpoint for endpoint in endpoints if endpoint.gateway), None)
+
+
+def _connect(pending: Pending, host: Netlink, inside: Netlink, endpoint: Endpoint) -> None:
+    network = networks.by_id(pending.store, endpoint.network_id)
+    host.add_veth(
+        endpoint.host_interface,
+        bridges.index_of(host, network),
+        networks.mtu(network),
+        peer=endpoint.interface,
+        peer_mac=bytes.fromhex(endpoint.mac.replace(":", "")),
+        netns=pending.netns,
+    )
+    index = inside.set_up(endpoint.interface)
+    inside.add_address(index, Subnet(pool.parse_address(endpoint.address), endpoint.prefix_length))
+    if endpoint == default_endpoint(pending.endpoints):
+        inside.add_default_route(pool.parse_address(endpoint.gateway))
