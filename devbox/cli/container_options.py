@@ -1,0 +1,226 @@
+"""From a run or create command line, and an image, to what a container shall be."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import os
+from collections.abc import Mapping
+
+from devbox.cli import container_options_confinement as confinement
+from devbox.cli import container_options_files as files
+from devbox.cli import container_options_limits as limits
+from devbox.cli import container_options_network as network
+from devbox.container import runtime, spec_mounts, users
+from devbox.container.create import Request
+from devbox.errors import NotFoundError, UsageError
+from devbox.image import catalog, config
+from devbox.model.container import ContainerConfig, HealthCheck
+from devbox.model.image import Image, ImageConfig
+from devbox.model.invocation import Invocation
+from devbox.model.options_parse import parse_count, parse_health, parse_label, parse_label_file, parse_log
+from devbox.model.values_parse import merge_env, parse_env, parse_env_file, parse_restart, parse_signal
+from devbox.store.database import Store
+
+STREAMS = ("stdin", "stdout", "stderr")
+_HEALTH = ("cmd", "interval", "timeout", "retries", "start-period")
+_TEXT_FILE_MAX = 4 * 1024 * 1024
+
+
+def wish(store: Store, invocation: Invocation, environ: Mapping[str, str], cwd: str) -> Request:
+    """What `run` or `create` asks for, every value of it checked; nothing is changed yet."""
+    _check_conflicts(invocation)
+    image = _image(store, invocation)
+    wanted = _process(ContainerConfig(), invocation, image.config, environ, cwd)
+    wanted = _life(wanted, invocation, image.config)
+    wanted = wanted._replace(
+        labels=_labels(invocation, image.config, cwd),
+        mounts=files.mounts(store, invocation, image.config, cwd),
+        devices=files.devices(invocation),
+        shm_size=files.shm_size(invocation),
+        read_only=invocation.flag("read_only"),
+        resources=limits.resources(invocation),
+        ulimits=limits.ulimits(invocation),
+        runtime=runtime.check_name(invocation.text("runtime")) if invocation.text("runtime") else "",
+        platform=invocation.text("platform"),
+    )
+    wanted = network.joined(wanted, store, invocation, image.config)
+    wanted = confinement.confined(wanted, store, invocation, cwd)
+    spec_mounts.check_init(wanted)
+    return Request(image, invocation.text("image"), wanted, invocation.text("name"), network.links(invocation))
+
+
+def update(invocation: Invocation, config: ContainerConfig) -> ContainerConfig:
+    """What `devbox update` makes of a container's limits and restart policy."""
+    config = config._replace(resources=limits.resources(invocation, config.resources))
+    if invocation.text("restart"):
+        restart = parse_restart(invocation.text("restart"))
+        if config.auto_remove and restart.name != "no":
+            raise UsageError("a container of --rm cannot get a restart policy")
+        config = config._replace(restart=restart)
+    return config
+
+
+def warnings(invocation: Invocation) -> tuple[str, ...]:
+    """What the user should know of a command line that docker accepts, too."""
+    publishes = invocation.many("publish") or invocation.flag("publish_all")
+    if publishes and invocation.many("network") == ("host",):
+        return ("published ports are discarded: with the host's network every port is the host's",)
+    return ()
+
+
+def _check_conflicts(invocation: Invocation) -> None:
+    if invocation.flag("rm") and invocation.text("restart") not in ("", "no"):
+        raise UsageError("conflicting options: --restart and --rm")
+    unknown = set(invocation.many("attach")) - set(STREAMS)
+    if unknown:
+        raise UsageError(f"invalid --attach {min(unknown)!r}", hint="the streams are stdin, stdout and stderr")
+    if invocation.many("attach") and invocation.params.get("detach"):
+        raise UsageError("conflicting options: --attach and --detach")
+    if invocation.flag("no_healthcheck") and any(_health_options(invocation).values()):
+        raise UsageError("--no-healthcheck conflicts with --health-* options")
+    if invocation.flag("init") and invocation.text("pid"):
+        raise UsageError(
+            "conflicting options: --init and --pid", hint="an init reaps only in a namespace of its own"
+        )
+    if invocation.text("pull") not in ("always", "missing", "never"):
+        raise UsageError(f"invalid --pull {invocation.text('pull')!r}", hint="use always, missing or never")
+
+
+def _image(store: Store, invocation: Invocation) -> Image:
+    """The image, which must be here: there is nowhere to pull from yet."""
+    name = invocation.text("image")
+    hint = "make one with 'devbox bootstrap', or bring one with 'devbox load' or 'devbox import'"
+    if invocation.text("pull") == "always":
+        raise UsageError(f"{name} cannot be pulled: devbox does not talk to registries yet", hint=hint)
+    try:
+        image = catalog.find(store, name)
+    except NotFoundError as error:
+        raise NotFoundError(error.message, hint=hint) from error
+    _check_platform(image, invocation.text("platform"), name)
+    return image
+
+
+def _check_platform(image: Image, wanted: str, name: str) -> None:
+    if not wanted or wanted == "linux":
+        return
+    architecture, variant = config.platform_of(wanted)
+    if architecture != image.architecture or variant not in ("", image.variant):
+        actual = "/".join(filter(None, (image.os, image.architecture, image.variant)))
+        raise NotFoundError(
+            f"image {name} is not for the platform {wanted}: it is for {actual}",
+            hint="load or bootstrap an image for it",
+        )
+
+
+def _process(
+    wanted: ContainerConfig,
+    invocation: Invocation,
+    image: ImageConfig,
+    environ: Mapping[str, str],
+    cwd: str,
+) -> ContainerConfig:
+    entrypoint, command = _command(invocation, image)
+    user = invocation.text("user") or image.user
+    users.check_user(user)
+    for group in invocation.many("group_add"):
+        users.check_group(group)
+    foreground = invocation.params.get("detach") is False
+    return wanted._replace(
+        entrypoint=entrypoint,
+        command=command,
+        env=_env(invocation, image, environ, cwd),
+        working_dir=_working_dir(invocation, image),
+        user=user,
+        group_add=invocation.many("group_add"),
+        tty=invocation.flag("tty"),
+        open_stdin=invocation.flag("interactive"),
+        stdin_once=invocation.flag("interactive") and foreground,
+    )
+
+
+def _command(invocation: Invocation, image: ImageConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Entry point and command: a new entry point makes the image's command meaningless."""
+    arguments = invocation.many("command")
+    entrypoint = invocation.optional("entrypoint")
+    if entrypoint is None:
+        first, rest = image.entrypoint, arguments or image.command
+    else:
+        first, rest = (entrypoint,) if entrypoint else (), arguments
+    words = first + rest
+    if not words:
+        raise UsageError("no command specified", hint="the image has none of its own: write one after its name")
+    if not words[0] or any("\0" in word for word in words):
+        raise UsageError("the command is empty, or has a NUL character in it")
+    return first, rest
+
+
+def _env(invocation: Invocation, image: ImageConfig, environ: Mapping[str, str], cwd: str) -> tuple[str, ...]:
+    from_files = [
+        line
+        for name in invocation.many("env_file")
+        for line in parse_env_file(read_text(name, cwd, "--env-file"), name, environ)
+    ]
+    own = parse_env(invocation.many("env"), environ)
+    # as in docker, a bare name that is not set here takes the image's variable away
+    absent = {value for value in invocation.many("env") if "=" not in value and value not in environ}
+    merged = merge_env(image.env, from_files, own)
+    return tuple(line for line in merged if line.partition("=")[0] not in absent)
+
+
+def _working_dir(invocation: Invocation, image: ImageConfig) -> str:
+    own = invocation.text("workdir")
+    if own and not own.startswith("/"):
+        raise UsageError(f"the working directory {own!r} is invalid: it needs to be an absolute path")
+    path = own or image.working_dir
+    return "/" + os.path.normpath("/" + path).lstrip("/") if path else ""
+
+
+def _life(wanted: ContainerConfig, invocation: Invocation, image: ImageConfig) -> ContainerConfig:
+    stop_signal = invocation.text("stop_signal") or image.stop_signal or wanted.stop_signal
+    parse_signal(stop_signal)
+    timeout = invocation.text("stop_timeout")
+    return wanted._replace(
+        stop_signal=stop_signal,
+        stop_timeout=parse_count(timeout, "--stop-timeout", least=-1) if timeout else wanted.stop_timeout,
+        init=invocation.flag("init"),
+        health=_health(invocation, image),
+        restart=parse_restart(invocation.text("restart")),
+        auto_remove=invocation.flag("rm"),
+        log=parse_log(invocation.text("log_driver"), invocation.many("log_opt")),
+    )
+
+
+def _health(invocation: Invocation, image: ImageConfig) -> HealthCheck | None:
+    if invocation.flag("no_healthcheck"):
+        return None
+    return parse_health(_health_options(invocation), image.health)
+
+
+def _health_options(invocation: Invocation) -> dict[str, str]:
+    return {name: invocation.text("health_" + name.replace("-", "_")) for name in _HEALTH}
+
+
+def _labels(invocation: Invocation, image: ImageConfig, cwd: str) -> dict[str, str]:
+    labels = dict(image.labels)
+    for name in invocation.many("label_file"):
+        labels.update(parse_label_file(read_text(name, cwd, "--label-file"), name))
+    labels.update(parse_label(text) for text in invocation.many("label"))
+    return labels
+
+
+def read_text(name: str, cwd: str, option: str) -> str:
+    """A file of the user's that an option names."""
+    try:
+        with open(os.path.join(cwd, name), "rb") as file:
+            data = file.read(_TEXT_FILE_MAX + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {option} {name}: {os.strerror(error.errno or 0).lower()}") from error
+    if len(data) > _TEXT_FILE_MAX:
+        raise UsageError(f"{option} {name} is larger than {_TEXT_FILE_MAX >> 20} MiB")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{option} {name} is not UTF-8 text") from error

@@ -1,0 +1,48 @@
+"""Options that limit: memory, processors, processes, ulimits."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+from devbox.container import capabilities, cgroups, spec_setting
+from devbox.errors import HostError
+from devbox.model.confinement_parse import UNLIMITED, parse_ulimit
+from devbox.model.container import Resources, Ulimit
+from devbox.model.invocation import Invocation
+from devbox.model.options_parse import parse_resources
+
+_OPTIONS = (
+    "memory",
+    "memory_swap",
+    "memory_reservation",
+    "cpus",
+    "cpu_shares",
+    "cpuset_cpus",
+    "pids_limit",
+)
+
+
+def resources(invocation: Invocation, base: Resources = Resources()) -> Resources:  # noqa: B008
+    """Limits over those there are; what this host cannot hold is refused."""
+    wanted = parse_resources({name: invocation.text(name) for name in _OPTIONS}, base)
+    if wanted != base:
+        cgroups.check(wanted, cgroups.facts())
+    return wanted
+
+
+def ulimits(invocation: Invocation) -> tuple[Ulimit, ...]:
+    """Values of --ulimit, the last one of a name winning."""
+    wanted = {limit.name: limit for limit in map(parse_ulimit, invocation.many("ulimit"))}
+    if not wanted:
+        return ()
+    most = spec_setting.hard_limits(capabilities.bounding_set())
+    for limit in wanted.values():
+        own = most.get(limit.name, UNLIMITED)
+        if (limit.hard if limit.hard >= 0 else UNLIMITED) > own:
+            raise HostError(
+                f"--ulimit {limit.name} cannot be above {own} here: that is this process's own hard limit",
+                hint="raise it with 'ulimit -H', or give devbox CAP_SYS_RESOURCE",
+            )
+    return tuple(wanted.values())

@@ -1,0 +1,166 @@
+"""Values of options that belong to no other file: labels, health checks, logs, names, limits, platforms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from devbox.errors import UsageError
+from devbox.model.container import HealthCheck, LogConfig, Resources
+from devbox.model.values_parse import parse_cpus, parse_duration, parse_memory, parse_size
+
+SHARES_RANGE = (2, 262_144)
+_HOST_NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*")
+_CPU_LIST = re.compile(r"[0-9]{1,4}(?:-[0-9]{1,4})?(?:,[0-9]{1,4}(?:-[0-9]{1,4})?)*", re.ASCII)
+
+
+def parse_label(text: str) -> tuple[str, str]:
+    """Read KEY or KEY=VALUE."""
+    key, _, value = text.partition("=")
+    if not key or key != key.strip() or "\0" in text:
+        raise UsageError(f"invalid label {text!r}", hint="write it as KEY or KEY=VALUE")
+    return key, value
+
+
+def parse_label_file(text: str, path: str) -> tuple[tuple[str, str], ...]:
+    """The labels of a --label-file, one a line; "#" at the start of a line is a comment."""
+    labels = []
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
+        line = line.lstrip()
+        if line and not line.startswith("#"):
+            key = line.partition("=")[0]
+            if not key or re.search(r"\s", key):
+                raise UsageError(f"{path}, line {number}: a label's key has no blanks and is not empty")
+            labels.append(parse_label(line))
+    return tuple(labels)
+
+
+def parse_hostname(text: str, option: str) -> str:
+    """A host or domain name."""
+    if not _HOST_NAME.fullmatch(text) or len(text) > 63:
+        raise UsageError(
+            f"invalid {option} {text!r}",
+            hint="a name has up to 63 letters, digits, '-' and '.', and starts and ends with a letter or digit",
+        )
+    return text
+
+
+def parse_count(text: str, option: str, *, least: int = 0, most: int = (1 << 31) - 1) -> int:
+    """A whole number in a range."""
+    number = int(text) if re.fullmatch(r"[+-]?[0-9]{1,12}", text, re.ASCII) else least - 1
+    if not least <= number <= most:
+        raise UsageError(f"invalid {option} {text!r}", hint=f"it is a whole number from {least} to {most}")
+    return number
+
+
+def parse_log(driver: str, options: Iterable[str]) -> LogConfig:
+    """--log-driver and --log-opt."""
+    if driver not in ("", "json-file", "local", "none"):
+        raise UsageError(f"unknown log driver {driver!r}", hint="use json-file or none")
+    log = LogConfig(driver="none" if driver == "none" else "json-file")
+    for text in options:
+        key, _, value = text.partition("=")
+        if driver == "none" or key not in ("max-size", "max-file"):
+            raise UsageError(
+                f"unknown log option {key!r} for log driver {driver or 'json-file'}",
+                hint="the options of json-file are max-size and max-file",
+            )
+        if key == "max-file":
+            log = log._replace(max_file=parse_count(value, "--log-opt max-file", least=1, most=10_000))
+        else:
+            size = -1 if value == "-1" else parse_size(value, "--log-opt max-size")
+            log = log._replace(max_size=size if size > 0 else -1)
+    return log
+
+
+def parse_health(options: Mapping[str, str], image: HealthCheck | None) -> HealthCheck | None:
+    """--health-* by their last word (cmd, interval, ...; "" for not given) over the image's own check."""
+    given = {name: value for name, value in options.items() if value}
+    base = image if image is not None and image.test and image.test[0] != "NONE" else None
+    if not given:
+        return base
+    if "cmd" in given:
+        base = (base or HealthCheck(()))._replace(test=("CMD-SHELL", given["cmd"]))
+    if base is None:
+        raise UsageError(
+            f"--health-{next(iter(given))} is of no use: the image has no health check", hint="add --health-cmd"
+        )
+    standard = HealthCheck(())
+    return HealthCheck(
+        base.test,
+        _health_time(given, "interval", base.interval) or standard.interval,
+        _health_time(given, "timeout", base.timeout) or standard.timeout,
+        parse_count(given.get("retries", str(base.retries)), "--health-retries") or standard.retries,
+        _health_time(given, "start-period", base.start_period),
+    )
+
+
+def _health_time(given: Mapping[str, str], name: str, default: float) -> float:
+    if name not in given:
+        return default
+    seconds = parse_duration(given[name], f"--health-{name}")
+    if 0 < seconds < 0.001:
+        raise UsageError(f"--health-{name} {given[name]} is shorter than a millisecond")
+    return seconds
+
+
+def parse_resources(options: Mapping[str, str], base: Resources = Resources()) -> Resources:  # noqa: B008
+    """Limits by their option's name with underscores ("" for not given) over those there are."""
+    limits = base
+    if options["memory"]:
+        limits = limits._replace(memory=parse_memory(options["memory"]))
+    if options["memory_reservation"]:
+        limits = limits._replace(
+            memory_reservation=parse_memory(options["memory_reservation"], "--memory-reservation")
+        )
+    if options["memory_swap"]:
+        limits = limits._replace(memory_swap=_swap(options["memory_swap"]))
+    if options["cpus"]:
+        limits = limits._replace(cpus=parse_cpus(options["cpus"]))
+    if options["cpu_shares"]:
+        limits = limits._replace(cpu_shares=_shares(options["cpu_shares"]))
+    if options["cpuset_cpus"]:
+        limits = limits._replace(cpuset_cpus=_cpu_list(options["cpuset_cpus"]))
+    if options["pids_limit"]:
+        count = parse_count(options["pids_limit"], "--pids-limit", least=-1, most=1 << 22)
+        limits = limits._replace(pids_limit=count if count > 0 else None)
+    _check_memory(limits)
+    return limits
+
+
+def _swap(text: str) -> int | None:
+    return -1 if text == "-1" else parse_size(text, "--memory-swap") or None
+
+
+def _shares(text: str) -> int | None:
+    least, most = SHARES_RANGE
+    count = parse_count(text, "--cpu-shares", most=most)
+    if 0 < count < least:
+        raise UsageError(
+            f"invalid --cpu-shares {text!r}", hint=f"they are {least} to {most}, or 0 for the default"
+        )
+    return count or None
+
+
+def _cpu_list(text: str) -> str:
+    parts = text.split(",") if _CPU_LIST.fullmatch(text) else []
+    for part in parts:
+        first, _, last = part.partition("-")
+        if last and int(last) < int(first):
+            parts = []
+    if not parts:
+        raise UsageError(f"invalid --cpuset-cpus {text!r}", hint="write it as 0-3 or 0,2")
+    return text
+
+
+def _check_memory(limits: Resources) -> None:
+    if limits.memory_swap is not None:
+        if limits.memory is None:
+            raise UsageError("--memory-swap needs a memory limit", hint="add --memory")
+        if 0 < limits.memory_swap < limits.memory:
+            raise UsageError(
+                "--memory-swap is below --memory: it is the sum of memory and swap",
+                hint="give at least as much, or -1 for unlimited swap",
+            )
+    if limits.memory is not None and (limits.memory_reservation or 0) > limits.memory:
+        raise UsageError("--memory-reservation is above --memory")
