@@ -7,7 +7,6 @@ import sys
 assert sys.platform == "linux"
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -44,7 +43,6 @@ def launch(root: Root, container: Container, *, held: Sequence[int]) -> Monitor:
 
     It inherits the sockets in `held` and so keeps the published ports bound as long as the container lives.
     """
-    _seal_foreign_descriptors()
     report, sink = os.pipe()
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -129,16 +127,6 @@ def _command(root: Root, container: Container) -> list[str]:
     for argument in rest:
         command += ["--exit-command-arg", argument]
     return command
-
-
-def _seal_foreign_descriptors() -> None:
-    """Whatever our caller left open is not for conmon, which would hold it as long as the container lives."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2:
-            try:
-                fcntl.fcntl(int(name), fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-            except OSError:
-                continue  # the directory's own descriptor, closed by now
 
 
 def _failure(container: Container, message: str) -> DevboxError:

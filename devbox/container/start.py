@@ -21,7 +21,7 @@ from devbox.model.container import Container
 from devbox.model.network import Endpoint
 from devbox.network import endpoints, firewall, hosts, links, plumbing, ports, resolv
 from devbox.store.database import Store
-from devbox.system import procfs
+from devbox.system import process, procfs
 from devbox.system.namespaces import private_mounts
 
 Attach = Callable[[str], None]
@@ -78,17 +78,12 @@ def _undone_on_failure(store: Store, container: Container) -> Iterator[None]:
 def _start(store: Store, container: Container, attach: Attach | None) -> Container:
     bundle = store.root.bundle(container.id)
     os.makedirs(bundle + "/exits", mode=0o700, exist_ok=True)
-    with contextlib.ExitStack() as descriptors:
-        network = _claim_network(store, container, descriptors)
-        pending = None
-        if network.netns is not None:
-            pending = plumbing.begin(store, network.netns, network.endpoints)
-        with private_mounts():
-            rootfs = mount_rootfs(store, container)
-            copyup.populate(store, container, rootfs)
-            write_bundle(store, container, rootfs, network.netns)
-            logger.start(store.root, container)
-            conmon = monitor.launch(store.root, container, held=network.held)
+    process.seal()
+    with contextlib.ExitStack() as held:
+        network = _claim_network(store, container, held)
+        pending = plumbing.begin(store, network.netns, network.endpoints) if network.netns is not None else None
+        held.enter_context(logger.reading(store.root, container))
+        conmon = _create(store, container, network)
         try:
             if network.held:
                 firewall.publish(store, container.id)
@@ -108,6 +103,15 @@ def _start(store: Store, container: Container, attach: Attach | None) -> Contain
         attach(bundle)
     runtime.call(store.root, started, "start")
     return started
+
+
+def _create(store: Store, container: Container, network: _Network) -> monitor.Monitor:
+    """Let conmon begin to create the container, in a mount namespace that only the two of them have."""
+    with private_mounts():
+        rootfs = mount_rootfs(store, container)
+        copyup.populate(store, container, rootfs)
+        write_bundle(store, container, rootfs, network.netns)
+        return monitor.launch(store.root, container, held=network.held)
 
 
 def _claim_network(store: Store, container: Container, descriptors: contextlib.ExitStack) -> _Network:

@@ -90,6 +90,16 @@ def spawn(
         raise HostError(f"cannot start {argv[0]}: {os.strerror(error.errno or 0).lower()}") from error
 
 
+def seal() -> None:
+    """Make every descriptor but 0, 1 and 2 close-on-exec: what our caller left open is not for our children."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                os.set_inheritable(int(name), False)  # noqa: FBT003
+            except OSError:
+                continue  # the listing's own, closed by now
+
+
 def _reset_signals() -> list[int]:
     import signal
 
