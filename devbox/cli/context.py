@@ -11,6 +11,7 @@ from devbox.errors import DevboxError, HostError
 
 if TYPE_CHECKING:
     from devbox.store.database import Store
+    from devbox.store.root import Root
 
 KERNEL_NEEDED = (5, 11)
 
@@ -22,6 +23,7 @@ class Context:
         self.environ: Mapping[str, str] = os.environ if environ is None else environ
         self._cwd = cwd
         self._store: Store | None = None
+        self._root: Root | None = None
 
     @property
     def cwd(self) -> str:
@@ -40,8 +42,12 @@ class Context:
             _check_host(self.environ)
             from devbox.store.database import Store
 
-            self._store = Store.open()
+            self._store = Store.open(self._root)
         return self._store
+
+    def use_root(self, root: Root) -> None:
+        """Take another root than the environment's; before the store is first asked for."""
+        self._root = root
 
     def reconciled(self) -> Store:
         """The store after everything that happened behind its back is booked: what listings look at."""

@@ -10,17 +10,19 @@ from devbox.cli.context import Context
 from devbox.container import restarts
 from devbox.errors import DevboxError
 from devbox.model.invocation import Invocation
+from devbox.store.database import Store
+from devbox.store.root import Root
 
 
 def exited(context: Context, invocation: Invocation) -> int:
     """A container has ended: book it, and bring it back if its policy says so."""
-    restarts.exited(context.store, invocation.text("container"))
+    restarts.exited(_store(context, invocation), invocation.text("container"))
     return 0
 
 
 def restart(context: Context, invocation: Invocation) -> int:
     """Wait out a container's back-off and start it again."""
-    restarts.bring_back(context.store, invocation.text("container"))
+    restarts.bring_back(_store(context, invocation), invocation.text("container"))
     return 0
 
 
@@ -28,7 +30,7 @@ def health(context: Context, invocation: Invocation) -> int:
     """Run a container's health check on its interval until it ends."""
     from devbox.container import checking
 
-    checking.watch(context.store, invocation.text("container"))
+    checking.watch(_store(context, invocation), invocation.text("container"))
     return 0
 
 
@@ -38,3 +40,9 @@ def boot(context: Context, _: Invocation) -> int:
     for name, error in failures:
         context.err(f"devbox: cannot start {name}: {error.message}")
     return 125 if failures else 0
+
+
+def _store(context: Context, invocation: Invocation) -> Store:
+    """The store of the devbox that started us: conmon hands no environment on."""
+    context.use_root(Root(invocation.text("root"), invocation.text("run")))
+    return context.store
