@@ -81,6 +81,11 @@ def replay(path: str, tree: int, write: Sink) -> None:
         raise StoreError(f"{path} is damaged", hint="run 'devbox check --repair'") from error
 
 
+def length(path: str) -> int:
+    """How many bytes `replay` writes."""
+    return sum(len(data) if kind == _RAW else size for kind, data, _, size in _records(path))
+
+
 def _records(path: str) -> Iterator[tuple[int, bytes, int, int]]:
     with opened(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as fd:
         stream = _Inflated(fd)

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from devbox.errors import NotFoundError, StoreError
-from devbox.image.pack import Sink, pack
+from devbox.image.pack import Choice, Sink, pack
 from devbox.model.image import Image
 from devbox.store.database import Store
 from devbox.store.scratch import scratch
@@ -158,6 +158,17 @@ def write_tar(store: Store, layer_id: int, write: Sink) -> None:
             replay(frame, tree, write)
         else:
             pack(tree, write)
+
+
+def tar_length(store: Store, layer_id: int) -> int:
+    """How many bytes `write_tar` writes, told without reading the contents of files."""
+    frame = f"{store.root.layers}/{layer_id}/frame"
+    if os.path.exists(frame):
+        from devbox.image.frame import length
+
+        return length(frame)
+    with opened(open_root(directory(store, layer_id))) as tree:
+        return pack(tree, lambda _: None, choice=Choice(data=False)).length
 
 
 def hold(store: Store, layer_id: int) -> None:

@@ -58,6 +58,8 @@ class Unpacked(NamedTuple):
     entries: int
     size: int
     """bytes of its regular files"""
+    replaced: bool = False
+    """an entry took the place of an earlier one, so the archive cannot be told from the tree any more"""
 
 
 def extract(source: Source, root: int, *, limits: Limits | None = None, policy: Policy = Policy()) -> Unpacked:  # noqa: B008
@@ -76,7 +78,7 @@ def extract(source: Source, root: int, *, limits: Limits | None = None, policy: 
             except (OSError, OverflowError, ValueError) as error:
                 raise _explain(error, entry.name) from error
         writer.finish()
-    return Unpacked(count, size)
+    return Unpacked(count, size, writer.replaced)
 
 
 def _explain(error: Exception, name: bytes) -> DevboxError:
@@ -96,6 +98,7 @@ class _Writer:
         self._root = root
         self._policy = policy
         self._open: dict[bytes, int] = {}
+        self.replaced = False
         # spilled to a file: the memory of an archive with a million directories stays flat
         self._directories: IO[bytes] = tempfile.SpooledTemporaryFile(  # noqa: SIM115
             max_size=_MEMORY_OF_DIRECTORIES
@@ -249,6 +252,7 @@ class _Writer:
 
     def _remove(self, parent: int, name: bytes) -> None:
         remove_at(parent, name)
+        self.replaced = True
         self._forget()
 
     def _make_room(self, parent: int, name: bytes) -> None:

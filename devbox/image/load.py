@@ -1,0 +1,162 @@
+"""`load`: the images of an archive into the store, all of them or none."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from devbox.errors import RefusedError
+from devbox.image import catalog, config, frame, layers, manifests
+from devbox.image.archive import Archive, Member, opened_archive
+from devbox.image.decompress import copy, decompressed, kind_of
+from devbox.image.limits import Limits
+from devbox.image.manifests import Blob, Found
+from devbox.image.source import Recorder, Slice, Source
+from devbox.image.unpack import Unpacked, extract
+from devbox.model.reference import familiar
+from devbox.store.database import Store
+from devbox.store.scratch import scratch
+from devbox.system.walk import open_root, opened
+
+Progress = Callable[[str], None]
+
+
+class Loaded(NamedTuple):
+    """An image that is in the store now."""
+
+    id: str
+    names: tuple[str, ...]
+    """normalised"""
+
+
+class _Wanted(NamedTuple):
+    """An image that is read, but whose layers are not."""
+
+    document: bytes
+    diff_ids: tuple[str, ...]
+    found: Found
+
+
+def load(store: Store, path: str = "", *, progress: Progress = lambda _: None) -> list[Loaded]:
+    """Load the archive or OCI directory at `path`, "" for stdin.
+
+    Raises RefusedError for what is hostile, broken or could not run, and leaves nothing of it.
+    """
+    with scratch(store.root, "load") as place, opened_archive(path, place) as archive:
+        images = [_read(archive, found) for found in manifests.find(archive)]
+        blobs: dict[str, Blob] = {}
+        for image in images:
+            blobs.update(zip(image.diff_ids, image.found.layers, strict=True))
+        with _missing(store, list(blobs)) as missing:
+            prepared = []
+            for number, diff_id in enumerate(missing, 1):
+                progress(f"unpacking layer {number} of {len(missing)}: {diff_id.removeprefix('sha256:')[:12]}")
+                prepared.append(unpack_layer(archive, blobs[diff_id], diff_id, f"{place}/{number}"))
+            layers.sync(store)
+            with store.transaction() as db:
+                ids = layers.record(store, db, prepared)
+                return [_record(store, db, image, ids) for image in images]
+
+
+def _read(archive: Archive, found: Found) -> _Wanted:
+    document = manifests.read(archive, found.config)
+    read = config.parse(document)
+    if len(read.diff_ids) != len(found.layers):
+        raise RefusedError(
+            f"the archive has {len(found.layers)} layers of an image whose config lists {len(read.diff_ids)}"
+        )
+    for blob in found.layers:
+        archive.member(blob.name)
+    return _Wanted(document, read.diff_ids, found)
+
+
+@contextlib.contextmanager
+def _missing(store: Store, diff_ids: Sequence[str]) -> Iterator[list[str]]:
+    """The layers that the store lacks, which nobody else makes meanwhile; the others are held."""
+    absent = [diff_id for diff_id in diff_ids if not _held(store, diff_id)]
+    with layers.making(store, absent):
+        yield [diff_id for diff_id in absent if not _held(store, diff_id)]
+
+
+def _held(store: Store, diff_id: str) -> bool:
+    """Whether the store has this layer, held against garbage collection."""
+    layer_id = layers.find(store.db, diff_id)
+    if layer_id is None:
+        return False
+    layers.hold(store, layer_id)
+    return layers.find(store.db, diff_id) == layer_id
+
+
+def unpack_layer(archive: Archive, blob: Blob, diff_id: str, place: str) -> layers.Prepared:
+    """Unpack one layer into the new directory `place`, every byte checked against both its digests."""
+    os.makedirs(place + "/diff")
+    os.chmod(place + "/diff", 0o755)
+    member = archive.member(blob.name)
+    with opened(open_root(place + "/diff")) as tree, frame.Writer(place + "/frame") as recorder:
+        unpacked = _stream(
+            member, blob, diff_id, recorder, lambda source, limits: extract(source, tree, limits=limits)
+        )
+    prepared = layers.measure(place, diff_id=diff_id)
+    if prepared.canonical == diff_id:
+        os.unlink(place + "/frame")  # the tree tells the whole stream
+    elif unpacked.replaced:
+        _keep_whole(member, blob, diff_id, place + "/frame")
+    return prepared
+
+
+def _keep_whole(member: Member, blob: Blob, diff_id: str, path: str) -> None:
+    """Put the stream itself into the frame: the tree lost what a later entry replaced."""
+    os.unlink(path)
+
+    def record(source: Source, _: Limits) -> Unpacked:
+        copy(source, lambda data: None)
+        return Unpacked(0, 0)
+
+    with frame.Writer(path) as recorder:
+        _stream(member, blob, diff_id, recorder, record)
+
+
+def _stream(
+    member: Member,
+    blob: Blob,
+    diff_id: str,
+    recorder: Recorder,
+    take: Callable[[Source, Limits], Unpacked],
+) -> Unpacked:
+    """Let `take` read the plain bytes of a layer to their end, then compare both digests."""
+    limits = Limits().for_input(member.size)
+    stored, plain = hashlib.sha256(), hashlib.sha256()
+    kind = kind_of(member.head())
+    if kind:
+        source = member.open(stored)
+        with decompressed(source, kind) as stream:
+            taken = take(Source(stream, limit=limits.size, hasher=plain, recorder=recorder), limits)
+    else:
+        stored = plain
+        taken = take(Slice(member.fd, member.offset, member.size, hasher=plain, recorder=recorder), limits)
+    if blob.digest and "sha256:" + stored.hexdigest() != blob.digest:
+        raise RefusedError(f"the archive's blob {blob.digest} is damaged: its digest is another")
+    if "sha256:" + plain.hexdigest() != diff_id:
+        raise RefusedError(
+            f"the archive's layer {blob.name[:100]!r} is damaged: its content is not {diff_id}",
+        )
+    return taken
+
+
+def _record(store: Store, db: sqlite3.Connection, image: _Wanted, made: Mapping[str, int]) -> Loaded:
+    """[tx] The rows of one image."""
+    ids = [made[diff_id] if diff_id in made else layers.find(db, diff_id) for diff_id in image.diff_ids]
+    image_id = catalog.insert(store, db, image.document, [layer or 0 for layer in ids])
+    for name in image.found.names:
+        catalog.move_tag(store, db, name, image_id, "load")
+    shown = familiar(image.found.names[0]) if image.found.names else image_id
+    store.event("image", "load", image_id, {"name": shown})
+    return Loaded(image_id, image.found.names)

@@ -1,0 +1,250 @@
+"""`save`: images as one tar stream that docker, podman, skopeo and OCI tools read.
+
+It is an OCI layout that has docker's manifest.json, too, as docker writes it since version 25. Layers are plain
+tar, so that a blob's digest is its diff_id and nothing need be known before it is written but its length.
+"""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+from devbox.errors import NotFoundError, StoreError, UsageError
+from devbox.image import catalog, layers
+from devbox.image.pack import Sink
+from devbox.image.tarfields import padding
+from devbox.image.tarwrite import END, header
+from devbox.model.image import Image
+from devbox.model.reference import familiar, parse
+from devbox.store.database import Store
+from devbox.system import process
+from devbox.system.files import sync_directory, write_all
+from devbox.system.walk import opened
+
+Format = Literal["docker-archive", "oci"]
+_COMPRESSORS = {"gzip": (("pigz", "-c"), ("gzip", "-c")), "zstd": (("zstd", "-cq", "-T0"),)}
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+class Chosen(NamedTuple):
+    """An image to be saved, under these normalised names."""
+
+    image: Image
+    names: tuple[str, ...]
+
+
+def choose(store: Store, references: Sequence[str]) -> list[Chosen]:
+    """The images meant, each once; a repository without a tag means all its tags, as for docker."""
+    names: dict[str, list[str]] = {}
+    for reference in references:
+        for image_id, name in _meant(store, reference):
+            known = names.setdefault(image_id, [])
+            known += [name] if name and name not in known else []
+    return [Chosen(catalog.by_id(store, image_id), tuple(found)) for image_id, found in names.items()]
+
+
+def _meant(store: Store, reference: str) -> list[tuple[str, str]]:
+    with contextlib.suppress(UsageError):
+        wanted = parse(reference)
+        if not wanted.tag and not wanted.digest:
+            begin = wanted.repository + ":"
+            rows = store.db.execute(
+                "SELECT image_id, name FROM tags WHERE name >= ? AND name < ? ORDER BY name",
+                (begin, wanted.repository + ";"),
+            ).fetchall()
+            if rows:
+                return [(row["image_id"], row["name"]) for row in rows]
+    return [(catalog.find_id(store, reference), catalog.tag_meant(store, reference) or "")]
+
+
+def save(store: Store, chosen: Sequence[Chosen], write: Sink, *, form: Format = "docker-archive") -> None:
+    """Write the archive; the same images always give the same bytes."""
+    writer = _Writer(write)
+    descriptors: list[dict[str, Any]] = []
+    for item in chosen:
+        descriptors += _named(item, _blobs(store, writer, item))
+    writer.file("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+    index = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": descriptors,
+    }
+    writer.file("index.json", _json(index))
+    if form == "docker-archive":
+        writer.file("manifest.json", _json([_docker(item) for item in chosen]))
+    write(END)
+
+
+def _blobs(store: Store, writer: _Writer, chosen: Chosen) -> dict[str, Any]:
+    """Write layers, config and manifest of an image; the descriptor of the manifest."""
+    image = chosen.image
+    sizes = [
+        writer.layer(store, layer, digest) for layer, digest in zip(image.layers, image.diff_ids, strict=True)
+    ]
+    document = catalog.document(store, image.id)
+    writer.blob(document)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": _MANIFEST,
+        "config": _descriptor("application/vnd.oci.image.config.v1+json", image.id, len(document)),
+        "layers": [
+            _descriptor("application/vnd.oci.image.layer.v1.tar", digest, size)
+            for digest, size in zip(image.diff_ids, sizes, strict=True)
+        ],
+    }
+    data = _json(manifest)
+    platform = {"architecture": image.architecture, "os": image.os}
+    if image.variant:
+        platform["variant"] = image.variant
+    return {**_descriptor(_MANIFEST, writer.blob(data), len(data)), "platform": platform}
+
+
+def _descriptor(kind: str, digest: str, size: int) -> dict[str, Any]:
+    return {"mediaType": kind, "digest": digest, "size": size}
+
+
+def _named(chosen: Chosen, manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """One descriptor for each name, as docker and containerd have it."""
+    if not chosen.names:
+        yield manifest
+    for name in chosen.names:
+        annotations = {
+            "io.containerd.image.name": name,
+            "org.opencontainers.image.ref.name": name.rpartition(":")[2],
+        }
+        yield {**manifest, "annotations": annotations}
+
+
+def _docker(chosen: Chosen) -> dict[str, Any]:
+    return {
+        "Config": _path(chosen.image.id),
+        "RepoTags": [familiar(name) for name in chosen.names] or None,
+        "Layers": [_path(digest) for digest in chosen.image.diff_ids],
+    }
+
+
+def _path(digest: str) -> str:
+    return "blobs/" + digest.replace(":", "/")
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+class _Writer:
+    """Files of the archive, blobs once each."""
+
+    def __init__(self, write: Sink) -> None:
+        self._write = write
+        self._sizes: dict[str, int] = {}
+
+    def file(self, name: str, data: bytes) -> None:
+        self._write(header(name.encode(), b"0", size=len(data)) + data + bytes(padding(len(data))))
+
+    def blob(self, data: bytes) -> str:
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        if digest not in self._sizes:
+            self._sizes[digest] = len(data)
+            self.file(_path(digest), data)
+        return digest
+
+    def layer(self, store: Store, layer_id: int, digest: str) -> int:
+        """Write a layer, checked against its digest; its length."""
+        if digest not in self._sizes:
+            size = layers.tar_length(store, layer_id)
+            self._sizes[digest] = size
+            self._write(header(_path(digest).encode(), b"0", size=size))
+            self._checked(store, layer_id, digest, size)
+            self._write(bytes(padding(size)))
+        return self._sizes[digest]
+
+    def _checked(self, store: Store, layer_id: int, digest: str, size: int) -> None:
+        hasher = hashlib.sha256()
+
+        def both(data: bytes) -> None:
+            hasher.update(data)
+            self._write(data)
+
+        layers.write_tar(store, layer_id, both)
+        if "sha256:" + hasher.hexdigest() != digest:
+            raise StoreError(
+                f"layer {layer_id} was altered on disk: it is not {digest} any more",
+                hint="'devbox check' lists what is damaged; load the image again",
+            )
+
+
+@contextlib.contextmanager
+def output(path: str, compression: str = "none") -> Iterator[Sink]:
+    """Where an archive goes: a file that appears when it is complete, or "" for stdout."""
+    if not path:
+        with _compressed(os.dup(1), compression) as write:
+            yield write
+        return
+    if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+        with _compressed(os.open(path, os.O_WRONLY | os.O_CLOEXEC), compression) as write:
+            yield write
+        return
+    temporary = f"{path}.{os.getpid()}.new"
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise NotFoundError(f"cannot write {path}: {os.strerror(error.errno or 0).lower()}") from error
+    try:
+        with opened(os.dup(fd)) as kept:
+            with _compressed(fd, compression) as write:
+                yield write
+            os.fsync(kept)
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    sync_directory(os.path.dirname(path) or ".")
+
+
+@contextlib.contextmanager
+def _compressed(fd: int, compression: str) -> Iterator[Sink]:
+    """A sink that writes to `fd`, and closes it at the end, through a program that compresses."""
+    if compression == "none":
+        with opened(fd):
+            yield _sink(fd)
+        return
+    argv = _program(compression)
+    entry, feed = os.pipe()
+    with opened(fd):
+        try:
+            pid = process.spawn(argv, files=((0, entry), (1, fd)))
+        except BaseException:
+            os.close(feed)
+            raise
+        finally:
+            os.close(entry)
+        try:
+            with opened(feed):
+                yield _sink(feed)
+        finally:
+            status = process.wait(pid)
+    if status:
+        raise StoreError(f"{argv[0]} could not compress the archive: it ended with status {status}")
+
+
+def _program(compression: str) -> tuple[str, ...]:
+    choices = _COMPRESSORS.get(compression)
+    if choices is None:
+        raise UsageError(f"unknown compression: {compression!r}", hint="known are none, gzip and zstd")
+    for argv in choices[:-1]:
+        if os.access("/usr/bin/" + argv[0], os.X_OK):
+            return argv
+    return choices[-1]
+
+
+def _sink(fd: int) -> Callable[[bytes], None]:
+    return lambda data: write_all(fd, data)
