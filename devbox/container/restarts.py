@@ -22,10 +22,10 @@ STEADY_SECONDS = 10.0
 
 
 def exited(store: Store, container_id: str) -> None:
-    """What conmon calls when a container has ended: book it, and bring it back if its policy says so."""
-    promise = locks.try_exit(store.root, container_id)
-    if promise is None:
-        return
+    """What conmon calls when a container has ended: book it, and see that it comes back if its policy says so.
+
+    The flock(1) that started us holds the exit lock until we end, so waiting out the back-off is left to another.
+    """
     try:
         with locks.operation(store.root, container_id):
             container = records.by_id(store, container_id)
@@ -33,10 +33,8 @@ def exited(store: Store, container_id: str) -> None:
                 container = exits.book(store, container)
     except NotFoundError:
         return
-    finally:
-        os.close(promise)
     if container.status == "restarting":
-        bring_back(store, container_id)
+        exits.restart_later(store.root, container)
 
 
 def bring_back(store: Store, container_id: str) -> None:
