@@ -1,7 +1,9 @@
 """Our streams joined to those of a container's first process, through conmon's attach socket.
 
-conmon sends packets whose first byte names the stream, and takes raw input; it waits for a slow client, so no
-byte is lost. A connection that is made before the process runs sees its output from the first byte.
+conmon sends packets whose first byte names the stream; it waits for a slow client, so no byte is lost. A
+connection that is made before the process runs sees its output from the first byte. Keys for a terminal go back the
+same way. Other input is written into the process's own pipe, which conmon has open: conmon 2.1.6 never stops trying
+to write what a process that closed its input will not read, and takes a whole processor for it.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ _PACKET = 16384
 _INPUT = 28672
 """less than the 32768 bytes that conmon reads of one packet, the rest of which would be lost"""
 _PACKETS_AT_ONCE = 16
+_PIPE_FLAGS = os.O_WRONLY | os.O_NONBLOCK
+"""of conmon's end of the input; its other pipes are for reading, or may block"""
 _CONTROL_LINE = 199
 """bytes; conmon reads as much at once, and of two lines that arrive together it would take the first twice"""
 PROXIED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
@@ -61,10 +65,11 @@ class Session:
 
     def __init__(self, bundle: str) -> None:
         self._bundle = os.open(bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._pipe = -1
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             # through the descriptor: a path may have 107 bytes only
-            self._socket.connect(f"/proc/self/fd/{self._bundle}/attach")
+            self._socket.connect(self._path("attach"))
         except (FileNotFoundError, ConnectionRefusedError) as error:
             self.close()
             raise StateError("the container is not running") from error
@@ -74,6 +79,8 @@ class Session:
         """Leave; the container goes on."""
         self._socket.close()
         os.close(self._bundle)
+        if self._pipe >= 0:
+            os.close(self._pipe)
 
     def resize(self, rows: int, columns: int) -> None:
         """Give the container's terminal a size; before its process starts it begins with it."""
@@ -162,10 +169,12 @@ class Session:
         return more
 
     def _input(self, options: Options, detach: keys.Filter | None) -> Flow:
-        outlet = Outlet(self._socket.fileno(), self._send)
-        if detach is None:
-            return Flow(0, (outlet,), reader(0, outlet.put), self._end_input)
-        return Flow(0, (outlet,), reader(0, lambda data: outlet.put(detach.feed(data))))
+        if detach:
+            outlet = Outlet(self._socket.fileno(), self._send)
+            return Flow(0, (outlet,), reader(0, lambda data: outlet.put(detach.feed(data))))
+        self._pipe = self._open_pipe()
+        outlet = Outlet(self._pipe, self._write) if self._pipe >= 0 else Outlet(0, len)
+        return Flow(0, (outlet,), reader(0, outlet.put), self._end_input)
 
     def _send(self, data: bytes) -> int:
         try:
@@ -173,9 +182,37 @@ class Session:
         except (BrokenPipeError, ConnectionResetError):
             return len(data)  # the container has ended; its last output is still to be read
 
+    def _write(self, data: bytes) -> int:
+        try:
+            return os.write(self._pipe, data)
+        except BrokenPipeError:
+            return len(data)  # the process has closed its input or ended: the rest of ours is for nobody
+
+    def _open_pipe(self) -> int:
+        """A writer of the process's input, -1 when that has been closed."""
+        with contextlib.suppress(OSError), open(self._path("conmon.pid")) as file:
+            descriptors = f"/proc/{int(file.read())}/fd"
+            for number in os.listdir(descriptors):
+                link = f"{descriptors}/{number}"
+                if os.readlink(link).startswith("pipe:") and _flags(link) & _PIPE_FLAGS == _PIPE_FLAGS:
+                    return os.open(link, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return -1
+
     def _end_input(self) -> None:
+        """Close the process's input; conmon, told by the half-closed socket, closes it too."""
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            self._pipe = -1
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
+
+    def _path(self, name: str) -> str:
+        return f"/proc/self/fd/{self._bundle}/{name}"
+
+
+def _flags(link: str) -> int:
+    with open(link.replace("/fd/", "/fdinfo/")) as file:
+        return int(file.read().partition("flags:")[2].split()[0], 8)
 
 
 def connect(bundle: str) -> Session:

@@ -127,7 +127,7 @@ def writer(fd: int) -> Outlet:
 
 
 def reader(source: int, take: Callable[[bytes], None], *, size: int = CHUNK) -> Callable[[], bool]:
-    """A `Flow`'s read function for a descriptor; a terminal or pty that is gone has ended."""
+    """A `Flow`'s read function for a descriptor; a terminal that is gone, or input that was closed, has ended."""
 
     def read() -> bool:
         try:
@@ -137,7 +137,7 @@ def reader(source: int, take: Callable[[bytes], None], *, size: int = CHUNK) -> 
         except OSError as error:
             import errno
 
-            if error.errno == errno.EIO:
+            if error.errno in (errno.EIO, errno.EBADF):
                 return False
             raise
         if data:
