@@ -8,6 +8,7 @@ assert sys.platform == "linux"
 
 import contextlib
 import os
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from devbox.network import naming, networks, rules
@@ -42,22 +43,29 @@ def ensure(store: Store) -> None:
     What was written last is kept beside the locks together with a fingerprint of the kernel's table, so that a
     table that is as it should be costs half a millisecond and no process.
     """
-    table = naming.table(store.root)
     with locked(f"{store.root.locks}/firewall"):
         wanted = _wanted(store)
-        last = _recall(store)
-        now = nft.fingerprint(table, rules.SETS)
-        if now == 0 or last is None or now != last[0] or last[1].sides != wanted.sides:
-            _forget(store)
-            nft.apply(rules.whole(table, wanted.sides, wanted.elements))
-        elif last[1].elements != wanted.elements:
-            gone = sorted(set(last[1].elements) - set(wanted.elements))
-            new = sorted(set(wanted.elements) - set(last[1].elements))
-            _forget(store)
-            nft.apply(rules.change(table, gone, new))
-        else:
+        written = _written(store)
+        if written == wanted:
             return
-        _remember(store, nft.fingerprint(table, rules.SETS), wanted)
+        _forget(store)
+        if written is not None and written.sides == wanted.sides:
+            _change(store, written, wanted)
+        else:
+            _write(store, wanted)
+        _remember(store, wanted)
+
+
+def is_whole(store: Store) -> bool:
+    """Whether the table is what the state file says; reads only."""
+    with locked(f"{store.root.locks}/firewall"):
+        return _written(store) == _wanted(store)
+
+
+def passes(store: Store, chain: Mapping[str, str]) -> bool:
+    """Whether our traffic has a passage through a foreign chain, given as nft's JSON has it."""
+    where = (chain.get("family"), chain.get("table"), chain.get("name"))
+    return where == ("ip", rules.FOREIGN_TABLE, rules.FOREIGN_CHAIN) and not _is_blocked(store, _wanted(store))
 
 
 def remove(store: Store) -> None:
@@ -66,6 +74,7 @@ def remove(store: Store) -> None:
     with locked(f"{store.root.locks}/firewall"):
         _forget(store)
         nft.apply(f"add table ip {table}\ndelete table ip {table}\n")
+        _close_passage(table)
 
 
 def _wanted(store: Store) -> _Wanted:
@@ -88,6 +97,65 @@ def _published(store: Store) -> list[rules.Published]:
     return [rules.Published(row[0], row[1], row[2], row[4], row[3]) for row in rows]
 
 
+def _written(store: Store) -> _Wanted | None:
+    """What the kernel has, when that is still what was written last."""
+    last = _recall(store)
+    if last is None or last[0] != _fingerprint(store) or _is_blocked(store, last[1]):
+        return None
+    return last[1]
+
+
+def _fingerprint(store: Store) -> int:
+    return nft.fingerprint(naming.table(store.root), rules.SETS)
+
+
+def _write(store: Store, wanted: _Wanted) -> None:
+    table = naming.table(store.root)
+    script = rules.whole(table, wanted.sides, wanted.elements)
+    if _drops_unknown():
+        script += rules.passage(table, wanted.sides, jumps=_jumps(table))
+    nft.apply(script)
+    _forget_flows(wanted.elements)
+
+
+def _change(store: Store, written: _Wanted, wanted: _Wanted) -> None:
+    gone = sorted(set(written.elements) - set(wanted.elements))
+    new = sorted(set(wanted.elements) - set(written.elements))
+    nft.apply(rules.change(naming.table(store.root), gone, new))
+    _forget_flows((*gone, *new))
+
+
+def _forget_flows(elements: Iterable[str]) -> None:
+    ports = {port for element in elements if (port := rules.udp_port(element))}
+    if ports:
+        from devbox.system import conntrack
+
+        conntrack.forget_udp(ports)
+
+
+def _drops_unknown() -> bool:
+    return nft.chain_policy(rules.FOREIGN_TABLE, rules.FOREIGN_CHAIN) == nft.DROP
+
+
+def _jumps(chain: str) -> bool:
+    return nft.mentioned(rules.FOREIGN_TABLE, rules.FOREIGN_CHAIN, [chain]) == {chain}
+
+
+def _is_blocked(store: Store, written: _Wanted) -> bool:
+    """Whether docker or another user of iptables drops what it does not know, us included."""
+    if not _drops_unknown():
+        return False
+    chain = naming.table(store.root)
+    bridges = {side.bridge for side in written.sides}
+    return not (_jumps(chain) and nft.mentioned(rules.FOREIGN_TABLE, chain, bridges) == bridges)
+
+
+def _close_passage(chain: str) -> None:
+    handles = nft.rules_with(rules.FOREIGN_TABLE, rules.FOREIGN_CHAIN, chain)
+    if handles or nft.rules_with(rules.FOREIGN_TABLE, chain, ""):
+        nft.apply(rules.no_passage(chain, handles))
+
+
 def _record(store: Store) -> str:
     return f"{store.root.locks}/firewall.json"
 
@@ -103,10 +171,10 @@ def _recall(store: Store) -> tuple[int, _Wanted] | None:
         return None
 
 
-def _remember(store: Store, fingerprint: int, wanted: _Wanted) -> None:
+def _remember(store: Store, wanted: _Wanted) -> None:
     import json
 
-    write_atomic(_record(store), json.dumps([fingerprint, *wanted]).encode(), durable=False)
+    write_atomic(_record(store), json.dumps([_fingerprint(store), *wanted]).encode(), durable=False)
 
 
 def _forget(store: Store) -> None:

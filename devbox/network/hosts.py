@@ -35,13 +35,17 @@ def refresh(store: Store, container_id: str) -> None:
 
 def refresh_peers(store: Store, container_id: str) -> None:
     """Write the hosts files of running containers that know this one by a link, a network or its namespace."""
-    peers = _peers(store, container_id)
-    if not peers:
+    refresh_all(store, peers(store, container_id))
+
+
+def refresh_all(store: Store, container_ids: Sequence[str]) -> None:
+    """Write the files of several containers; one that is gone meanwhile is passed over."""
+    if not container_ids:
         return
     with _writing(store.root):
-        for peer in peers:
+        for container_id in container_ids:
             with contextlib.suppress(NotFoundError, FileNotFoundError):
-                _refresh(store, peer)
+                _refresh(store, container_id)
 
 
 def content(store: Store, member: Member) -> str:
@@ -129,7 +133,7 @@ def _machine_hosts() -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def _peers(store: Store, container_id: str) -> list[str]:
+def peers(store: Store, container_id: str) -> list[str]:
     """Ids of containers whose files mention this one, by what it wishes: its places may be gone already."""
     try:
         member = members.by_id(store, container_id)

@@ -10,7 +10,7 @@ import sqlite3
 from typing import NamedTuple
 
 from devbox.errors import ConflictError, NotFoundError
-from devbox.model.codec import load_config
+from devbox.model.codec import dump_config, load_config
 from devbox.model.container import ContainerConfig
 from devbox.store.database import Store
 from devbox.system import procfs
@@ -70,3 +70,8 @@ def get(store: Store, reference: str) -> Member:
     if not found:
         raise NotFoundError(f"no such container: {reference}", hint="'devbox ps -a' lists them")
     return decode(found[0])
+
+
+def write_config(store: Store, container_id: str, config: ContainerConfig) -> None:
+    """Replace a container's config; [tx]."""
+    store.db.execute("UPDATE containers SET config_json = ? WHERE id = ?", (dump_config(config), container_id))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from devbox.errors import HostError
-from devbox.model.network import Endpoint
+from devbox.model.network import Endpoint, Network
 from devbox.network import bridges, networks, pool
 from devbox.store.database import Store
 from devbox.system.namespaces import network_of
@@ -83,6 +83,15 @@ def route_by(netns: int, gateway: str) -> None:
         inside = Netlink()
     with inside:
         inside.add_default_route(pool.parse_address(gateway))
+
+
+def replug(network: Network, endpoints: Sequence[Endpoint]) -> None:
+    """Put the host's ends of running containers back on a bridge that was made anew."""
+    with Netlink() as host:
+        bridge = bridges.index_of(host, network)
+        for endpoint in endpoints:
+            if host.link(endpoint.host_interface):
+                host.plug(endpoint.host_interface, bridge)
 
 
 def default_endpoint(endpoints: Sequence[Endpoint]) -> Endpoint | None:

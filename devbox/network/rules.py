@@ -38,7 +38,8 @@ class Published(NamedTuple):
     port: int
 
 
-ELEMENT_MAPS = ("published", "published_at")
+FOREIGN_TABLE, FOREIGN_CHAIN = "filter", "FORWARD"
+"""of iptables, whether docker's or a user's"""
 _SETS = {
     "bridges": "type ifname;",
     "internal": "type ifname;",
@@ -113,17 +114,30 @@ def element(port: Published) -> str:
     return f"published_at {{ {port.host_address} . {port.protocol} . {port.host_port} : {target} }}"
 
 
-def passage(chain: str, bridges: Sequence[str], *, jump_from: str) -> str:
-    """Let our traffic pass a foreign chain of table ip filter that drops what nobody accepted.
+def udp_port(element: str) -> int:
+    """The host port of an element of UDP, else 0."""
+    words = element.replace("{", " ").split()
+    return int(words[words.index("udp") + 2]) if "udp" in words else 0
+
+
+def passage(chain: str, sides: Sequence[Side], *, jumps: bool) -> str:
+    """Let our traffic pass the chain in which docker and iptables drop what nobody accepted.
 
     A packet that our own forward chain has dropped stays dropped: every table has a say.
     """
-    lines = [f"add chain ip filter {chain}", f"flush chain ip filter {chain}"]
-    for bridge in bridges:
-        lines.append(f'add rule ip filter {chain} iifname "{bridge}" accept')
-        lines.append(f'add rule ip filter {chain} oifname "{bridge}" accept')
-    if jump_from:
-        lines.append(f"insert rule ip filter {jump_from} jump {chain}")
+    lines = [f"add chain ip {FOREIGN_TABLE} {chain}", f"flush chain ip {FOREIGN_TABLE} {chain}"]
+    for side in sides:
+        lines.append(f'add rule ip {FOREIGN_TABLE} {chain} iifname "{side.bridge}" accept')
+        lines.append(f'add rule ip {FOREIGN_TABLE} {chain} oifname "{side.bridge}" accept')
+    if not jumps:
+        lines.append(f"insert rule ip {FOREIGN_TABLE} {FOREIGN_CHAIN} jump {chain}")
+    return "\n".join(lines) + "\n"
+
+
+def no_passage(chain: str, handles: Sequence[int]) -> str:
+    """Take the passage away; `handles` are the rules that jump to it."""
+    lines = [f"delete rule ip {FOREIGN_TABLE} {FOREIGN_CHAIN} handle {handle}" for handle in handles]
+    lines += [f"flush chain ip {FOREIGN_TABLE} {chain}", f"delete chain ip {FOREIGN_TABLE} {chain}"]
     return "\n".join(lines) + "\n"
 
 

@@ -187,6 +187,10 @@ class Netlink:
         info = attribute(_INFO_KIND, _string("veth")) + attribute(_INFO_DATA, attribute(_VETH_INFO_PEER, inside))
         body = _IFINFO.pack(0, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, _string(name)) + size
         self.request(_RTM_NEWLINK, NLM_F_CREATE_EXCLUSIVE, body + attribute(_IFLA_LINKINFO, info))
+        self.plug(name, bridge)
+
+    def plug(self, name: str, bridge: int) -> None:
+        """Make an interface, up, a hairpin port of a bridge; without an address of IPv6's own making."""
         body = _IFINFO.pack(0, 0, 0, _IFF_UP, _IFF_UP) + attribute(_IFLA_IFNAME, _string(name))
         body += attribute(_IFLA_MASTER, struct.pack("=I", bridge)) + _no_link_local()
         self.request(_RTM_NEWLINK, 0, body)

@@ -26,7 +26,8 @@ DROP = 0
 _SUBSYSTEM = 10 << 8
 _GETCHAIN, _GETRULE, _GETSETELEM = _SUBSYSTEM | 4, _SUBSYSTEM | 7, _SUBSYSTEM | 13
 _IPV4 = bytes((2, 0, 0, 0))
-_TABLE, _CHAIN_OR_SET, _ELEMENTS = 1, 2, 3
+_TABLE, _CHAIN_OR_SET = 1, 2
+_ELEMENTS = _HANDLE = 3
 _CHAIN_NAME, _CHAIN_POLICY = 3, 5
 
 
@@ -66,11 +67,22 @@ def chain_policy(table: str, chain: str) -> int | None:
     return struct.unpack(">I", policy)[0] if policy else None
 
 
-def mentions(table: str, chain: str, word: str) -> bool:
-    """Whether a rule of a chain of an `ip` table has a chain or interface by that name in it."""
+def mentioned(table: str, chain: str, words: Iterable[str]) -> set[str]:
+    """Those of the names (of chains or interfaces) that rules of a chain of an `ip` table have in them."""
+    rules = _rules(table, chain)
+    return {word for word in words if any(word.encode() + b"\0" in rule for rule in rules)}
+
+
+def rules_with(table: str, chain: str, word: str) -> list[int]:
+    """Handles of the rules of a chain of an `ip` table that have a name in them."""
+    rules = [rule for rule in _rules(table, chain) if word.encode() + b"\0" in rule]
+    return [int.from_bytes(dict(attributes(rule))[_HANDLE], "big") for rule in rules]
+
+
+def _rules(table: str, chain: str) -> list[bytes]:
     body = _IPV4 + _name(_TABLE, table) + _name(_CHAIN_OR_SET, chain)
     with Netlink(NETLINK_NETFILTER) as netlink:
-        return any(word.encode() + b"\0" in message.body for message in _dump(netlink, _GETRULE, body))
+        return [message.body[4:] for message in _dump(netlink, _GETRULE, body)]
 
 
 def _name(kind: int, text: str) -> bytes:

@@ -1,0 +1,124 @@
+"""Connecting containers to networks and taking them off, running or not."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import os
+from collections.abc import Sequence
+
+from devbox.errors import ConflictError, HostError, NotFoundError, StateError
+from devbox.model.network import Endpoint, EndpointWish, Network
+from devbox.network import endpoints, firewall, hosts, links, members, networks, plumbing
+from devbox.network.members import Member
+from devbox.store.database import Store
+
+
+def connect(store: Store, container_id: str, wish: EndpointWish, aliases: Sequence[tuple[str, str]] = ()) -> None:
+    """Let a container join one more network, at once when it runs; `aliases` are (target, alias) links.
+
+    The caller holds its operation lock. Raises what `endpoints.check` does, StateError for a container whose
+    network is not its own, ConflictError when it is connected already.
+    """
+    member = _own_network(store, container_id)
+    network = endpoints.check(store, wish)
+    if _wish_for(store, member, network):
+        raise ConflictError(f"container {member.name} is already connected to network {network.name}")
+    wishes = (*member.config.endpoints, wish._replace(network=network.name))
+    with store.transaction():
+        members.write_config(store, member.id, member.config._replace(endpoints=wishes))
+        for target, alias in aliases:
+            links.add(store, member.id, target, alias)
+        endpoint = endpoints.add(store, member.id, wish) if member.running else None
+        _announce(store, "connect", network, member)
+    if endpoint:
+        _attach(store, member, endpoint)
+        firewall.ensure(store)
+        hosts.refresh(store, member.id)
+        hosts.refresh_peers(store, member.id)
+
+
+def disconnect(store: Store, container_id: str, reference: str, *, force: bool = False) -> None:
+    """Take a container off a network; the caller holds its operation lock.
+
+    Raises NotFoundError when it is not connected, unless `force`.
+    """
+    member = _own_network(store, container_id)
+    network = networks.get(store, reference)
+    wish = _wish_for(store, member, network)
+    if wish is None:
+        if force:
+            return
+        raise NotFoundError(f"container {member.name} is not connected to network {network.name}")
+    peers = hosts.peers(store, member.id)
+    before = endpoints.of(store, member.id)
+    gone = [endpoint for endpoint in before if endpoint.network_id == network.id]
+    wishes = tuple(other for other in member.config.endpoints if other != wish)
+    with store.transaction():
+        members.write_config(store, member.id, member.config._replace(endpoints=wishes))
+        for endpoint in gone:
+            endpoints.remove(store, endpoint)
+        _announce(store, "disconnect", network, member)
+    firewall.ensure(store)
+    for endpoint in gone:
+        _detach(store, member, endpoint, before)
+    if gone:
+        hosts.refresh_all(store, [member.id, *peers])
+
+
+def _own_network(store: Store, container_id: str) -> Member:
+    member = members.by_id(store, container_id)
+    mode = member.config.network_mode.partition(":")[0]
+    if mode in ("host", "none", "container"):
+        raise StateError(
+            f"container {member.name} has network {member.config.network_mode} and no other",
+            hint="create it anew with --network and the name of a network",
+        )
+    return member
+
+
+def _wish_for(store: Store, member: Member, network: Network) -> EndpointWish | None:
+    for wish in member.config.endpoints:
+        if wish.network in (network.name, network.id):
+            return wish
+    return None
+
+
+def _announce(store: Store, action: str, network: Network, member: Member) -> None:
+    attributes = {"container": member.id, "name": network.name, "type": network.driver}
+    store.event("network", action, network.id, attributes)
+
+
+def _attach(store: Store, member: Member, endpoint: Endpoint) -> None:
+    others = [other for other in endpoints.of(store, member.id) if other != endpoint]
+    needs_route = plumbing.default_endpoint(others) is None
+    try:
+        netns = os.open(f"/proc/{member.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return  # it has just ended; the address goes with its end
+    try:
+        plumbing.attach(store, netns, endpoint, default_route=needs_route)
+    except HostError:
+        with store.transaction():
+            members.write_config(store, member.id, member.config)
+            endpoints.remove(store, endpoint)
+        raise
+    finally:
+        os.close(netns)
+
+
+def _detach(store: Store, member: Member, gone: Endpoint, before: Sequence[Endpoint]) -> None:
+    plumbing.detach(store, gone)
+    following = plumbing.default_endpoint([endpoint for endpoint in before if endpoint != gone])
+    if gone != plumbing.default_endpoint(before) or following is None:
+        return
+    try:
+        netns = os.open(f"/proc/{member.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        plumbing.route_by(netns, following.gateway)
+    finally:
+        os.close(netns)
