@@ -70,20 +70,25 @@ class Setting(NamedTuple):
     """path of one to join; "" for the container's own, "host" """
     ipc_namespace: str = ""
     seccomp: Mapping[str, Any] | None = None
+    annotations: Mapping[str, str] = {}
+    """ours, for the runtime; never an image's"""
     devices: tuple[devices.Node, ...] = ()
 
 
 def document(container: Container, setting: Setting) -> dict[str, Any]:
     """The whole config.json."""
     config = container.config
-    return {
+    whole = {
         "ociVersion": OCI_VERSION,
         "process": process(config, setting),
         "root": {"path": setting.rootfs, "readonly": config.read_only},
-        "hostname": hostname(container),
         "mounts": [*_own_mounts(config, setting), *_asked_mounts(setting.mounts)],
         "linux": _linux(config, setting),
+        "annotations": dict(setting.annotations),
     }
+    if config.uts_mode != "host":
+        whole["hostname"] = hostname(container)
+    return whole
 
 
 def process(config: ContainerConfig, setting: Setting) -> dict[str, Any]:
@@ -168,10 +173,9 @@ def _own_mounts(config: ContainerConfig, setting: Setting) -> list[dict[str, Any
         _mount("sysfs", "/sys", "sysfs", "nosuid", "noexec", "nodev", access),
         _mount("cgroup", "/sys/fs/cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", access),
     ]
-    if setting.ipc_namespace == "host":
-        own += [_mount(path, path, "bind", "rbind") for path in ("/dev/mqueue", "/dev/shm")]
-    else:
+    if setting.ipc_namespace != "host":
         own.append(_mount("mqueue", "/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev"))
+    if not setting.ipc_namespace:
         shared = ("nosuid", "noexec", "nodev", "mode=1777", f"size={config.shm_size}")
         own.append(_mount("shm", "/dev/shm", "tmpfs", *shared))
     replaced = {mount.target for mount in setting.mounts}

@@ -8,16 +8,28 @@ assert sys.platform == "linux"
 
 import os
 
+from devbox.container import records
 from devbox.container.spec import INIT_TARGET, MountEntry
-from devbox.errors import HostError, NotFoundError
+from devbox.errors import HostError, NotFoundError, StateError
 from devbox.model.container import Container, ContainerConfig
 from devbox.model.mount import Mount
 from devbox.store.database import Store
+from devbox.system import procfs
+from devbox.system.namespaces import mounts_of
+from devbox.system.syscalls import (
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    move_mount,
+    open_tree_of,
+    openat2,
+)
+from devbox.system.walk import opened
 from devbox.volume import volumes
 
 _NETWORK_FILES = ("hosts", "hostname", "resolv.conf")
 _INITS = ("/usr/bin/tini-static", "/usr/libexec/docker/docker-init", "/usr/bin/docker-init", "/usr/bin/tini")
 _ELF_INTERPRETER = 3
+_AT_FDCWD = -100
 
 
 def resolve(store: Store, container: Container) -> tuple[MountEntry, ...]:
@@ -28,7 +40,8 @@ def resolve(store: Store, container: Container) -> tuple[MountEntry, ...]:
     config = container.config
     mounts = [_entry(store, mount) for mount in config.mounts]
     taken = {mount.target for mount in mounts}
-    mounts += [mount for mount in _network_files(store, container) if mount.target not in taken]
+    usual = [*_network_files(store, container), *_shared_memory(store, container)]
+    mounts += [mount for mount in usual if mount.target not in taken]
     if config.init and not config.pid_mode:
         mounts.append(MountEntry(init_program(), INIT_TARGET, "bind", ("rbind", "ro", "rprivate")))
     return tuple(sorted(mounts, key=lambda mount: mount.target.count("/")))
@@ -79,6 +92,38 @@ def _network_files(store: Store, container: Container) -> list[MountEntry]:
         MountEntry(f"{directory}/{name}", f"/etc/{name}", "bind", ("rbind", access, "rprivate"))
         for name in _NETWORK_FILES
     ]
+
+
+def _shared_memory(store: Store, container: Container) -> list[MountEntry]:
+    """/dev/shm of the host or of another container, where their IPC namespace is joined."""
+    kind, _, other = container.config.ipc_mode.partition(":")
+    if kind == "host":
+        places = {path: path for path in ("/dev/shm", "/dev/mqueue") if os.path.isdir(path)}
+    elif kind == "container":
+        places = {"/dev/shm": _borrow_shared_memory(store, container, records.by_id(store, other))}
+    else:
+        return []
+    return [MountEntry(source, path, "bind", ("rbind", "rw", "rprivate")) for path, source in places.items()]
+
+
+def _borrow_shared_memory(store: Store, container: Container, owner: Container) -> str:
+    """Mount another container's /dev/shm in the bundle, in the private mount namespace that we are in."""
+    if not procfs.alive(owner.pid, owner.pid_start):
+        raise StateError(
+            f"cannot join the IPC namespace of container {owner.name}: it does not run",
+            hint=f"start it with 'devbox start {owner.name}'",
+        )
+    place = store.root.bundle(container.id) + "/shm"
+    os.makedirs(place, mode=0o700, exist_ok=True)
+    with mounts_of(owner.pid):
+        directory = openat2(
+            _AT_FDCWD, "/dev/shm", os.O_PATH | os.O_DIRECTORY, resolve=RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
+        )
+        with opened(directory):
+            tree = open_tree_of(directory)
+    with opened(tree):
+        move_mount(tree, place)
+    return place
 
 
 def check_init(config: ContainerConfig) -> None:

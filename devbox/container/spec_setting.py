@@ -6,12 +6,12 @@ import sys
 
 assert sys.platform == "linux"
 
-import functools
+import binascii
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from devbox.container import capabilities, cgroups, devices, records, seccomp, spec
+from devbox.container import capabilities, cgroups, devices, records, runtime, seccomp, seccomp_cache, spec
 from devbox.container.rootfs import Prepared
 from devbox.errors import RefusedError, StateError, UsageError
 from devbox.model.confinement_parse import LIMITS, UNLIMITED, parse_security_options
@@ -56,6 +56,7 @@ def gather(
         pid_namespace=_joined(store, config.pid_mode, "pid"),
         ipc_namespace=_joined(store, config.ipc_mode, "ipc"),
         seccomp=profile(config, bounding),
+        annotations=_compiled_filter(store, container, bounding),
         devices=devices.wanted(config),
     )
 
@@ -103,13 +104,24 @@ def profile(config: ContainerConfig, bounding: frozenset[str]) -> Mapping[str, A
     granted = capabilities.granted(config, bounding)
     machine = os.uname().machine
     if not wanted:
-        return _default_profile(granted, machine)
+        return seccomp.default(granted, machine)
     return seccomp.from_document(_parsed(wanted), granted, machine, _kernel())
 
 
-@functools.cache
-def _default_profile(granted: tuple[str, ...], machine: str) -> Mapping[str, Any]:
-    return seccomp.default(granted, machine)
+def _compiled_filter(store: Store, container: Container, bounding: frozenset[str]) -> dict[str, str]:
+    """The annotation that gives crun the default profile compiled, once it has been."""
+    config = container.config
+    program = runtime.program(container)
+    if os.path.basename(program) != "crun" or config.privileged:
+        return {}
+    if parse_security_options(config.security_opt).seccomp:
+        return {}
+    granted = capabilities.granted(config, bounding)
+    compiled = seccomp_cache.find(store.root, granted, program)
+    if compiled is None:
+        seccomp_cache.promise(store.root, container.id, granted, program)
+        return {}
+    return {seccomp_cache.ANNOTATION: binascii.b2a_base64(compiled, newline=False).decode()}
 
 
 def _parsed(text: str) -> Any:

@@ -9,6 +9,7 @@ assert sys.platform == "linux"
 import ctypes
 import os
 
+CLONE_FS = 0x00000200
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
 
@@ -34,6 +35,7 @@ _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
 _OPEN_TREE_CLONE = 1
 _AT_RECURSIVE = 0x8000
+_AT_EMPTY_PATH = 0x1000
 _MOVE_MOUNT_F_EMPTY_PATH = 0x4
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -91,6 +93,12 @@ def open_tree(path: str, *, recursive: bool = True) -> int:
     """open_tree(2) with OPEN_TREE_CLONE: a detached copy of the mount at `path`, in its peer group."""
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
     return _check(_libc.syscall(_SYS_OPEN_TREE, -100, os.fsencode(path), flags), path)
+
+
+def open_tree_of(directory: int) -> int:
+    """open_tree(2) as above of what a descriptor shows, without the mounts below it."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH
+    return _check(_libc.syscall(_SYS_OPEN_TREE, directory, b"", flags))
 
 
 def move_mount(tree: int, target: str) -> None:
