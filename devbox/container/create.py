@@ -14,7 +14,7 @@ from typing import NamedTuple
 from devbox.container import locks, names, records
 from devbox.model.container import Container, ContainerConfig
 from devbox.model.image import Image
-from devbox.network import links
+from devbox.network import endpoints, links
 from devbox.store.database import Store
 from devbox.store.scratch import scratch
 from devbox.system.files import sync_directory
@@ -49,6 +49,8 @@ def create(store: Store, request: Request) -> Container:
     )
     if request.name:
         records.check_name(request.name)
+    for endpoint in request.config.endpoints:
+        endpoints.check(store, endpoint)
     # the lock keeps `reconcile` from taking the directory for an orphan before the row is committed
     with scratch(store.root, "create") as workspace, locks.operation(store.root, container.id):
         home = workspace + "/container"

@@ -10,7 +10,7 @@ import os
 import select
 import time
 
-from devbox.container import again, locks, monitor, records
+from devbox.container import again, locks, logger, monitor, records
 from devbox.container.runtime import delete_from_runtime
 from devbox.model.container import Container
 from devbox.network import endpoints, firewall, hosts
@@ -113,6 +113,7 @@ def wants_restart(container: Container) -> bool:
 def erase(store: Store, container: Container, *, volumes_too: bool) -> None:
     """Delete a container that does not run: its row first, then its files; anonymous volumes on request."""
     home = store.root.container(container.id)
+    logger.discard(store.root, container.id)
     with scratch(store.root, "remove") as workspace:
         with store.transaction():
             orphans = volumes.anonymous_of(store, container.id) if volumes_too else ()

@@ -10,15 +10,17 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 
-from devbox.container import exits, locks, records, runtime
+from devbox.container import cgroups, exits, locks, records, runtime
 from devbox.container.exits import is_running
 from devbox.container.start import start
 from devbox.errors import ConflictError, NotFoundError, StateError
-from devbox.model.container import Container
+from devbox.model.container import Container, ContainerConfig
 from devbox.network import hosts
 from devbox.store.database import Store
 from devbox.system import procfs
+from devbox.system.files import write_atomic
 
 KILL_WAIT_SECONDS = 10.0
 BOOKING_WAIT_SECONDS = 30.0
@@ -188,6 +190,26 @@ def rename(store: Store, container_id: str, name: str) -> None:
             records.update(store, renamed, "name")
             records.announce(store, renamed, "rename", oldName="/" + container.name)
     hosts.refresh_peers(store, container_id)
+
+
+def update(store: Store, container_id: str, change: Callable[[ContainerConfig], ContainerConfig]) -> None:
+    """Give a container other limits or another restart policy, at once when it runs.
+
+    Raises HostError or UsageError for a limit that this host cannot hold, before anything has changed.
+    """
+    with locks.operation(store.root, container_id):
+        container = records.by_id(store, container_id)
+        changed = container._replace(config=change(container.config))
+        host = cgroups.facts()
+        cgroups.check(changed.config.resources, host)
+        if changed.config.resources != container.config.resources and is_running(container):
+            document = json.dumps(cgroups.document(changed.config.resources, host))
+            path = store.root.bundle(container_id) + "/resources.json"
+            write_atomic(path, document.encode(), durable=False)
+            runtime.call(store.root, container, "update", "--resources", path)
+        with store.transaction():
+            records.update(store, changed, "config")
+            records.announce(store, changed, "update")
 
 
 def _stop_signal(container: Container) -> int:

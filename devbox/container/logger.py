@@ -54,6 +54,11 @@ def reading(root: Root, container: Container) -> Iterator[None]:
         os.close(hold)
 
 
+def is_alive(root: Root, container_id: str) -> bool:
+    """Whether a container has a logger."""
+    return _holder(root, container_id) != 0
+
+
 def revive(root: Root, container: Container) -> None:
     """Give a running container whose logger has died a new one; cheap when there is nothing to do."""
     fifo = root.bundle(container.id) + "/log"

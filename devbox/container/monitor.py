@@ -11,7 +11,7 @@ import json
 import os
 import signal
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from devbox.container import again, runtime
 from devbox.errors import CommandNotFoundError, ContainerRuntimeError, DevboxError, NotExecutableError
@@ -69,7 +69,7 @@ def created(root: Root, container: Container, monitor: Monitor) -> Created:
     finally:
         os.close(monitor.report)
         process.wait(monitor.pid)
-    answer = json.loads(report) if report else {"data": -1, "message": "conmon ended early"}
+    answer: dict[str, Any] = json.loads(report) if report else {"data": -1, "message": "conmon ended early"}
     if answer["data"] <= 0:
         raise _failure(container, answer.get("message", ""))
     with open(root.bundle(container.id) + "/conmon.pid") as file:

@@ -8,7 +8,7 @@ assert sys.platform == "linux"
 
 import os
 
-from devbox.container import exits, locks, records
+from devbox.container import exits, locks, logger, records
 from devbox.container.exits import is_running
 from devbox.errors import NotFoundError
 from devbox.image import gc
@@ -35,12 +35,22 @@ def reconcile(store: Store) -> None:
         for row in rows
         if row["boot_id"] == procfs.boot_id() and procfs.alive(row["pid"], row["pid_start"])
     }
+    for container_id in live:
+        _revive_logger(store, container_id)
     stale = {row["id"] for row in rows} - live
     for container_id in stale:
         _settle(store, container_id)
     for container_id in _bundles(store.root):
         if container_id not in live and container_id not in stale:
             _clear_bundle(store, container_id)
+
+
+def _revive_logger(store: Store, container_id: str) -> None:
+    if not logger.is_alive(store.root, container_id):
+        try:
+            logger.revive(store.root, records.by_id(store, container_id))
+        except NotFoundError:
+            return
 
 
 def _bundles(root: Root) -> list[str]:

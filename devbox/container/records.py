@@ -11,7 +11,7 @@ import re
 import sqlite3
 from collections.abc import Iterable
 
-from devbox.errors import ConflictError, NotFoundError, UsageError
+from devbox.errors import ConflictError, DevboxError, NotFoundError, UsageError
 from devbox.model.codec import dump_config, load_config
 from devbox.model.container import Container
 from devbox.store.database import Store
@@ -121,10 +121,10 @@ def _columns(container: Container, fields: Iterable[str]) -> dict[str, object]:
     return columns
 
 
-def _name_conflict(store: Store, name: str, error: sqlite3.IntegrityError) -> Exception:
+def _name_conflict(store: Store, name: str, error: sqlite3.IntegrityError) -> DevboxError:
     holder = store.db.execute("SELECT id FROM containers WHERE name = ?", (name,)).fetchone()
     if holder is None:
-        return error
+        return NotFoundError("the image was removed meanwhile")
     return ConflictError(
         f"the container name {name!r} is in use by container {holder['id'][:12]}",
         hint=f"remove it with 'devbox rm {name}', rename it, or take another name",

@@ -6,6 +6,7 @@ import sys
 
 assert sys.platform == "linux"
 
+from devbox.cli import container_options
 from devbox.cli.context import Context
 from devbox.container import life, records
 from devbox.errors import DevboxError
@@ -97,6 +98,17 @@ def rename(context: Context, invocation: Invocation) -> int:
     store = context.reconciled()
     life.rename(store, records.resolve(store, invocation.text("container")), invocation.text("new_name"))
     return 0
+
+
+def update(context: Context, invocation: Invocation) -> int:
+    """Change the limits or the restart policy of containers."""
+    store = context.reconciled()
+    return context.each(
+        invocation.many("containers"),
+        lambda name: life.update(
+            store, records.resolve(store, name), lambda config: container_options.update(invocation, config)
+        ),
+    )
 
 
 def _signal(invocation: Invocation) -> int | None:

@@ -8,7 +8,7 @@ assert sys.platform == "linux"
 
 import os
 
-from devbox.cli.container_options import wish
+from devbox.cli.container_options import warnings, wish
 from devbox.cli.context import Context
 from devbox.container import attach, exits, keys, life, locks, records
 from devbox.container.create import create as create_container
@@ -87,7 +87,10 @@ def _created(context: Context, invocation: Invocation) -> Container:
         raise ConflictError(
             f"the container id file {path} exists", hint="remove it, or give --cidfile another name"
         )
-    container = create_container(store, wish(store, invocation, context.environ, context.cwd))
+    request = wish(store, invocation, context.environ, context.cwd)
+    for warning in warnings(invocation):
+        context.err(f"devbox: {warning}")
+    container = create_container(store, request)
     if path:
         try:
             with open(path, "x") as file:

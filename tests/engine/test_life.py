@@ -1,0 +1,192 @@
+"""A container's life through the command line: exit codes, stop, kill, restart policies, health, removal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.engine.conftest import Box
+
+
+def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def state(box: Box, name: str) -> str:
+    return box.out("inspect", "-f", "{{.State.Status}}", name)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["true"], 0),
+        (["sh", "-c", "exit 7"], 7),
+        (["sh", "-c", "kill -9 $$"], 137),
+        (["sh", "-c", "kill -TERM $$; sleep 5"], 0),  # the first process of a namespace is deaf to it
+        (["nosuch"], 127),
+        (["/etc/passwd"], 126),
+        (["/etc"], 126),
+    ],
+)
+def test_the_exit_code_is_the_commands_own(box: Box, words: list[str], code: int) -> None:
+    if code == 0 and len(words) > 1:
+        words = ["sh", "-c", "trap 'exit 0' TERM; kill -TERM $$; sleep 5"]
+    done = box("run", "--rm", "busybox", *words, check=False)
+    assert done.returncode == code, done.stderr
+
+
+def test_run_without_rm_keeps_the_container(box: Box, name: str) -> None:
+    assert box("run", "--name", name, "busybox", "sh", "-c", "exit 3", check=False).returncode == 3
+    assert box.out("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name) == "exited 3"
+    box("start", name)
+    assert box.out("wait", name) == "3"
+
+
+def test_rm_takes_the_container_and_its_anonymous_volumes(box: Box) -> None:
+    before = box.out("volume", "ls", "-q")
+    box("run", "--rm", "-v", "/data", "busybox", "touch", "/data/x")
+    assert box.out("volume", "ls", "-q") == before
+    assert not os.listdir(box.root / "run" / "containers")
+
+
+def test_stop_asks_first_and_kills_then(box: Box, name: str) -> None:
+    box("run", "-d", "--name", name, "busybox", "sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done")
+    until(lambda: state(box, name) == "running")
+    box("stop", name)
+    assert box.out("inspect", "-f", "{{.State.ExitCode}}", name) == "5"
+    box("rm", name)
+    box("run", "-d", "--name", name, "busybox", "sleep", "1000")
+    began = time.monotonic()
+    box("stop", "-t", "1", name)
+    assert 0.9 < time.monotonic() - began < 5
+    assert box.out("inspect", "-f", "{{.State.ExitCode}}", name) == "137"
+
+
+def test_kill_sends_the_signal(box: Box, name: str) -> None:
+    script = "trap 'echo got it' USR1; while :; do sleep 0.05; done"
+    box("run", "-d", "--name", name, "busybox", "sh", "-c", script)
+    box("kill", "-s", "USR1", name)
+    until(lambda: "got it" in box.out("logs", name))
+    assert state(box, name) == "running"
+    box("kill", name)
+    assert state(box, name) == "exited"
+    assert "is not running" in box.fails("kill", name)
+
+
+def test_a_running_container_is_removed_by_force_only(box: Box, name: str) -> None:
+    box("run", "-d", "--name", name, "busybox", "sleep", "1000")
+    assert "rm -f" in box.fails("rm", name)
+    box("rm", "-f", name)
+    assert "no such container" in box.fails("inspect", "--type", "container", name)
+
+
+def test_pause_freezes_and_unpause_goes_on(box: Box, name: str) -> None:
+    box("run", "-d", "--name", name, "busybox", "sh", "-c", "while :; do date +%s%N; sleep 0.02; done")
+    box("pause", name)
+    assert state(box, name) == "paused"
+    assert "paused" in box.fails("exec", name, "true")
+    box("unpause", name)
+    assert state(box, name) == "running"
+    box("pause", name)
+    box("rm", "-f", name)
+
+
+def test_rename_and_restart(box: Box, name: str) -> None:
+    box("run", "-d", "--name", name + "x", "busybox", "sleep", "1000")
+    box("rename", name + "x", name)
+    pid = box.out("inspect", "-f", "{{.State.Pid}}", name)
+    box("restart", "-t", "0", name)
+    assert box.out("inspect", "-f", "{{.State.Pid}}", name) not in (pid, "0")
+
+
+def test_on_failure_restarts_as_often_as_it_says(box: Box, name: str) -> None:
+    box("run", "-d", "--restart", "on-failure:2", "--name", name, "busybox", "sh", "-c", "echo again; exit 1")
+    until(lambda: state(box, name) == "exited")
+    assert box.out("logs", name).count("again") == 3
+    assert box.out("inspect", "-f", "{{.RestartCount}}", name) == "2"
+
+
+def test_always_comes_back_until_it_is_stopped(box: Box, name: str) -> None:
+    box("run", "-d", "--restart", "always", "--name", name, "busybox", "sleep", "1000")
+    pid = int(box.out("inspect", "-f", "{{.State.Pid}}", name))
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: box.out("inspect", "-f", "{{.State.Pid}}", name) not in (str(pid), "0"))
+    box("stop", "-t", "0", name)
+    time.sleep(0.5)
+    assert state(box, name) == "exited"
+
+
+def test_a_killed_monitor_is_booked_by_the_next_command(box: Box, name: str) -> None:
+    box("run", "-d", "--name", name, "busybox", "sleep", "1000")
+    bundle = box.root / "run" / "containers" / box.out("inspect", "-f", "{{.Id}}", name)
+    pid = int(box.out("inspect", "-f", "{{.State.Pid}}", name))
+    os.kill(int((bundle / "conmon.pid").read_text()), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: state(box, name) == "exited")
+    assert box.out("inspect", "-f", "{{.State.ExitCode}}", name) == "255"
+    box("start", name)
+    assert state(box, name) == "running"
+
+
+def test_a_killed_client_leaves_its_container_running(box: Box, name: str) -> None:
+    client = box.popen("run", "--name", name, "busybox", "sleep", "1000", stdout=subprocess.DEVNULL)
+    until(lambda: box("inspect", name, check=False).returncode == 0 and state(box, name) == "running")
+    client.kill()
+    client.wait()
+    assert state(box, name) == "running"
+    box("kill", name)
+    until(lambda: state(box, name) == "exited")
+
+
+def test_ctrl_c_reaches_the_container(box: Box, name: str) -> None:
+    script = "trap 'exit 9' INT; echo ready; while :; do sleep 0.05; done"
+    client = box.popen("run", "--rm", "--name", name, "busybox", "sh", "-c", script, stdout=subprocess.PIPE)
+    assert client.stdout is not None
+    assert client.stdout.readline() == b"ready\n"
+    client.send_signal(signal.SIGINT)
+    assert client.wait(20) == 9
+    assert box("inspect", name, check=False).returncode == 125
+
+
+def test_health_is_checked_on_its_interval(box: Box, name: str) -> None:
+    box(
+        "run", "-d", "--name", name, "--health-cmd", "test -e /ok", "--health-interval", "100ms",
+        "--health-retries", "2", "busybox", "sleep", "1000",
+    )  # fmt: skip
+    health = "{{.State.Health.Status}}"
+    until(lambda: box.out("inspect", "-f", health, name) == "unhealthy")
+    box("exec", name, "touch", "/ok")
+    until(lambda: box.out("inspect", "-f", health, name) == "healthy")
+    assert "(healthy)" in box.out("ps", "--filter", f"name={name}")
+
+
+def test_wait_prints_the_code_even_of_what_is_gone(box: Box, name: str) -> None:
+    box("run", "-d", "--rm", "--name", name, "busybox", "sh", "-c", "sleep 0.3; exit 4")
+    assert box.out("wait", name) == "4"
+    until(lambda: box("inspect", name, check=False).returncode == 125)
+
+
+def test_a_name_in_use_is_refused_and_names_the_holder(box: Box, name: str) -> None:
+    holder = box.out("create", "--name", name, "busybox")
+    assert holder[:12] in box.fails("run", "--name", name, "busybox", "true")
+
+
+def test_cidfile(box: Box, name: str, tmp_path: Path) -> None:
+    box("create", "--name", name, "--cidfile", "cid", "busybox", cwd=tmp_path)
+    text = (tmp_path / "cid").read_text()
+    assert text == box.out("inspect", "-f", "{{.Id}}", name)
+    assert "exists" in box.fails("create", "--cidfile", "cid", "busybox", cwd=tmp_path)
+
+
+def test_twenty_at_once(box: Box) -> None:
+    clients = [box.popen("run", "--rm", "busybox", "true") for _ in range(20)]
+    assert [client.wait(60) for client in clients] == [0] * 20
