@@ -15,12 +15,26 @@ from devbox.errors import DevboxError, UsageError
 
 def main() -> NoReturn:
     """The console script."""
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         # what an image calls itself must not make print() fail
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     code = run(sys.argv[1:])
     # tearing the interpreter down would take longer than most commands
     os._exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Put /dev/null where a caller closed 0, 1 or 2: the next file opened would be taken for it."""
+    for number, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
+        if stream is None:
+            fd = os.open(os.devnull, os.O_RDWR)
+            if fd != number:
+                os.dup2(fd, number)
+                os.close(fd)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def run(words: list[str], context: Context | None = None) -> int:

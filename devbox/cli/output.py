@@ -15,6 +15,7 @@ Row = Mapping[str, Any]
 """docker's template fields: strings, or a function where docker has a method with arguments (`.Label "x"`)"""
 Columns = Sequence[tuple[str, str]]
 _GAP = 3
+_WIDTH_MIN = 10
 
 
 def listing(
@@ -30,37 +31,41 @@ def listing(
     `columns` are (field, heading) pairs of the table; `id_key` is the field that --quiet prints.
     """
     params = invocation.params
-    wanted = str(params.get("format") or "table")
-    if wanted == "json":
-        wanted = "{{json .}}"
-    if wanted == "table":
-        if params.get("quiet"):
-            for row in rows:
-                context.out(escape_cell(str(row[id_key])))
-        else:
-            table(
-                context, [heading for _, heading in columns], [[str(r[key]) for key, _ in columns] for r in rows]
-            )
-        return
-    _templated(context, wanted, rows, columns)
+    wanted = str(params.get("format") or "").strip(" ") or "table"
+    if params.get("quiet"):
+        if wanted != "table":
+            context.err("WARNING: Ignoring custom format, because both --format and --quiet are set.")
+        for row in rows:
+            context.out(escape_cell(str(row[id_key])))
+    elif wanted == "table":
+        cells = [[str(row[key]) for key, _ in columns] for row in rows]
+        table(context, [heading for _, heading in columns], cells)
+    else:
+        _templated(context, wanted, rows, columns)
 
 
-def table(context: Context, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table aligned as docker's: three blanks between columns, none at the end."""
-    cells = [[escape_cell(cell) for cell in row] for row in (headings, *rows)]
-    widths = [max(map(len, column)) + _GAP for column in zip(*cells, strict=True)]
-    for row in cells:
-        line = "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        context.out(line.rstrip())
+def table(context: Context, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table aligned as docker's: columns of ten at least, three blanks between them."""
+    lines = [[escape_cell(cell) for cell in row] for row in (headings, *rows)]
+    widths: list[int] = []
+    for cells in lines:
+        for number, cell in enumerate(cells):
+            if number == len(widths):
+                widths.append(_WIDTH_MIN)
+            widths[number] = max(widths[number], len(cell) + _GAP)
+    for cells in lines:
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=False))
+        context.out("".join(padded).rstrip())
 
 
 def documents(context: Context, invocation: Invocation, docs: Sequence[Mapping[str, Any]]) -> None:
     """Print the objects of an inspect command: one JSON list, or each through the invocation's `format`."""
     wanted = str(invocation.params.get("format") or "")
-    if not wanted:
-        context.out(safe_json(json.dumps(docs, indent=4, ensure_ascii=False)))
-    elif wanted == "json":
-        context.out(safe_json(json.dumps(docs, separators=(",", ":"), ensure_ascii=False)))
+    if wanted in ("", "json"):
+        from devbox.cli.template_values import plain
+
+        shape: dict[str, Any] = {"separators": (",", ":")} if wanted else {"indent": 4}
+        context.out(escape_json(json.dumps(plain(docs), ensure_ascii=False, **shape)))
     else:
         from devbox.cli.template import Template
 
@@ -74,34 +79,33 @@ def for_terminal(text: str) -> str:
     return escape(text) if sys.stdout.isatty() else text
 
 
-def safe_json(text: str) -> str:
-    """JSON that no terminal misreads and every parser reads as before."""
-    return escape_json(text)
-
-
 def _templated(context: Context, wanted: str, rows: Iterable[Row], columns: Columns) -> None:
     from devbox.cli.template import Template
+    from devbox.cli.template_values import Row as TemplateRow
 
-    name, _, rest = wanted.partition(" ")
-    if name != "table":
-        template = Template(wanted)
-        for row in rows:
-            context.out(for_terminal(template.render(row)))
+    source = "{{json .}}" if wanted == "json" else wanted.removeprefix("table ").strip(" ")
+    template = Template(source.replace("\\t", "\t").replace("\\n", "\n"), rows=True)
+    texts = (template.render(TemplateRow(row)) for row in rows)
+    if not wanted.startswith("table "):
+        for text in texts:
+            context.out(for_terminal(text))
         return
-    template = Template(rest)
-    headings = {field: heading for field, heading in columns}
-    lines = [template.heading(headings), *(template.render(row) for row in rows)]
-    cells = [[escape_cell(cell) for cell in line.split("\t")] for line in lines]
-    _ragged(context, cells)
+    lines = list(texts)
+    table(context, template.heading(_Headings(columns)).split("\t"), [line.split("\t") for line in lines])
 
 
-def _ragged(context: Context, rows: list[list[str]]) -> None:
-    widths: list[int] = []
-    for row in rows:
-        for number, cell in enumerate(row):
-            if number == len(widths):
-                widths.append(0)
-            widths[number] = max(widths[number], len(cell) + _GAP)
-    for row in rows:
-        line = "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
-        context.out(line.rstrip())
+class _Headings(dict[str, Any]):
+    """The heading of any field: the table's own, or its name in capitals: LocalVolumes -> LOCAL VOLUMES."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __missing__(self, key: str) -> Any:
+        if key == "Label":
+            return _label_heading
+        words = "".join(" " + letter if letter.isupper() else letter for letter in key).split()
+        return key.upper() if len(words) == len(key) else " ".join(words).upper()
+
+
+def _label_heading(label: str) -> str:
+    return label.rpartition(".")[2].replace("-", " ").replace("_", " ")
