@@ -1,4 +1,4 @@
-"""Connecting containers to networks and taking them off, running or not."""
+"""Connecting containers to networks and to each other, and taking them apart again, running or not."""
 
 from __future__ import annotations
 
@@ -66,6 +66,33 @@ def disconnect(store: Store, container_id: str, reference: str, *, force: bool =
         _detach(store, member, endpoint, before)
     if gone:
         hosts.refresh_all(store, [member.id, *peers])
+
+
+def link(store: Store, consumer_id: str, target: str, alias: str) -> None:
+    """Link a container to another, at once when it runs; the caller holds its operation lock.
+
+    Raises what `links.add` does, StateError when a running consumer cannot reach the target.
+    """
+    consumer = members.by_id(store, consumer_id)
+    with store.transaction():
+        made = links.add(store, consumer.id, target, alias)
+        if consumer.running:
+            wished = [wish.network for wish in consumer.config.endpoints]
+            links.check_target(store, consumer.name, wished, made)
+        attributes = {"name": consumer.name, "target": made.target_id, "alias": alias}
+        store.event("container", "link", consumer.id, attributes)
+    if consumer.running:
+        hosts.refresh(store, consumer.id)
+
+
+def unlink(store: Store, consumer_id: str, alias: str) -> None:
+    """Remove a link, at once when the consumer runs; its caller holds the operation lock."""
+    consumer = members.by_id(store, consumer_id)
+    with store.transaction():
+        links.remove(store, consumer.id, alias)
+        store.event("container", "unlink", consumer.id, {"name": consumer.name, "alias": alias})
+    if consumer.running:
+        hosts.refresh(store, consumer.id)
 
 
 def _own_network(store: Store, container_id: str) -> Member:

@@ -93,6 +93,13 @@ def of(store: Store, container_id: str) -> tuple[Endpoint, ...]:
     return tuple(sorted(map(_decode, rows), key=_interface_number))
 
 
+def identity(endpoint: Endpoint) -> str:
+    """The 64 hex digits that docker shows as EndpointID."""
+    import hashlib
+
+    return hashlib.sha256(f"{endpoint.network_id}{endpoint.container_id}".encode()).hexdigest()
+
+
 def on(store: Store, network_id: str) -> tuple[Endpoint, ...]:
     """The endpoints on a network."""
     rows = store.db.execute("SELECT * FROM endpoints WHERE network_id = ? ORDER BY address", (network_id,))

@@ -10,6 +10,7 @@ import sys
 assert sys.platform == "linux"
 
 import sqlite3
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from devbox.errors import ConflictError, NotFoundError, StateError, UsageError
@@ -95,18 +96,43 @@ def names_for(store: Store, target_id: str) -> tuple[str, ...]:
 
 
 def check_running(store: Store, container: Container) -> None:
-    """Raise StateError, as docker does, when a target of a container that is about to start does not run."""
+    """Raise StateError, as docker does, when a link of a container that is about to start leads nowhere."""
+    wished = {wish.network for wish in container.config.endpoints}
     for link in of(store, container.id):
-        check_target(container.name, members.by_id(store, link.target_id), link.alias)
+        check_target(store, container.name, wished, link)
 
 
-def check_target(consumer: str, target: Member, alias: str) -> None:
-    """Raise StateError when a link's target does not run."""
+def check_target(store: Store, consumer: str, wished: Collection[str], link: Link) -> None:
+    """Raise StateError when a link's target does not run, or is on none of the networks."""
+    target = members.by_id(store, link.target_id)
     if not target.running:
         raise StateError(
-            f"cannot link to a non running container: /{target.name} AS /{consumer}/{alias}",
-            hint=f"devbox start {target.name}",
+            f"cannot link to a non running container: /{target.name} AS /{consumer}/{link.alias}",
+            hint=f"start it with 'devbox start {target.name}'",
         )
+    if not _networks_of(store, target.id) & set(wished):
+        raise StateError(
+            f"cannot link to /{target.name}: it has no network in common with {consumer}",
+            hint=f"devbox network connect {next(iter(wished), 'NETWORK')} {target.name}",
+        )
+
+
+def targets_first(store: Store, container_ids: Sequence[str]) -> list[str]:
+    """The same containers in an order in which they can be started: a link's target before its consumer."""
+    ordered: list[str] = []
+    seen: set[str] = set()
+
+    def visit(container_id: str) -> None:
+        if container_id not in seen:
+            seen.add(container_id)
+            for link in of(store, container_id):
+                visit(link.target_id)
+            ordered.append(container_id)
+
+    for container_id in container_ids:
+        visit(container_id)
+    wanted = set(container_ids)
+    return [container_id for container_id in ordered if container_id in wanted]
 
 
 def resolve(store: Store, consumer_id: str) -> list[Resolved]:
@@ -141,6 +167,14 @@ def environment(store: Store, consumer_id: str) -> tuple[str, ...]:
             target = linkenv.Target(link.address, config.env, config.exposed)
             lines.extend(linkenv.environment(consumer.name, link.alias, target))
     return tuple(lines)
+
+
+def _networks_of(store: Store, container_id: str) -> set[str]:
+    rows = store.db.execute(
+        "SELECT networks.name FROM endpoints JOIN networks ON networks.id = network_id WHERE container_id = ?",
+        (container_id,),
+    )
+    return {row[0] for row in rows}
 
 
 def _check_modes(consumer: Member, target: Member) -> None:

@@ -12,7 +12,7 @@ import re
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from devbox.errors import ConflictError, NotFoundError, StateError, UsageError
 from devbox.model.network import Network
@@ -125,6 +125,16 @@ def remove(store: Store, reference: str) -> Network:
         store.event("network", "destroy", network.id, {"name": network.name, "type": network.driver})
         bridges.delete(network)
     return network
+
+
+def prune(store: Store, wanted: Callable[[Network], bool]) -> list[str]:
+    """Remove the user's networks that no running container is connected to; returns their names."""
+    removed = []
+    for network in every(store):
+        if is_user_defined(network) and wanted(network) and not members(store, network):
+            with contextlib.suppress(ConflictError, NotFoundError):
+                removed.append(remove(store, network.id).name)
+    return removed
 
 
 def members(store: Store, network: Network) -> list[str]:
