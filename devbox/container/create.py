@@ -7,7 +7,6 @@ import sys
 assert sys.platform == "linux"
 
 import os
-import secrets
 import time
 from typing import NamedTuple
 
@@ -40,7 +39,7 @@ def create(store: Store, request: Request) -> Container:
     Raises ConflictError when the name is taken, and whatever links and volumes refuse.
     """
     container = Container(
-        id=secrets.token_hex(32),
+        id=os.urandom(32).hex(),
         name=request.name,
         created=time.time(),
         image_id=request.image.id,

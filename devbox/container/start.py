@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from devbox.container import copyup, health, locks, logger, monitor, records, runtime
+from devbox.container import copyup, health, locks, logger, monitor, records, runtime, seccomp_cache
 from devbox.container.bundle import write_bundle
 from devbox.container.exits import abandon, is_running
 from devbox.container.mounting import mount_rootfs
@@ -93,6 +93,7 @@ def _start(store: Store, container: Container, attach: Attach | None) -> Contain
                 plumbing.finish(pending)
         finally:
             place = monitor.created(store.root, container, conmon)
+    seccomp_cache.keep(store.root, container.id)
     started = container._replace(
         pid=place.pid,
         pid_start=procfs.start_time(place.pid),

@@ -9,7 +9,6 @@ assert sys.platform == "linux"
 import contextlib
 import fcntl
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator
 
@@ -25,7 +24,7 @@ def scratch(root: Root, purpose: str) -> Iterator[str]:
 
     What is finished is renamed out of it (same file system) before the end.
     """
-    path = f"{root.scratch}/{purpose}.{secrets.token_hex(8)}"
+    path = f"{root.scratch}/{purpose}.{os.urandom(8).hex()}"
     os.mkdir(path, 0o700)
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
