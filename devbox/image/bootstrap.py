@@ -6,17 +6,42 @@ import sys
 
 assert sys.platform == "linux"
 
+import os
+from collections.abc import Callable, Mapping, Sequence
+
 from devbox.errors import UsageError
-from devbox.image import busybox
+from devbox.image import busybox, debian
 from devbox.model.image import Image
 from devbox.model.reference import parse_tagged
 from devbox.store.database import Store
 
 
-def bootstrap(store: Store, what: str, *, tag: str = "") -> Image:
-    """Make the image `what` ("busybox"), tagged `tag` or as it is called itself."""
-    name = tag or what
+def bootstrap(
+    store: Store,
+    system: str,
+    *,
+    tag: str = "",
+    include: Sequence[str] = (),
+    variant: str = "minbase",
+    fresh: bool = False,
+    environ: Mapping[str, str] = os.environ,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Image:
+    """Make the image of "busybox" or "debian:RELEASE", named `tag` or as it is called itself.
+
+    An image that was made of the same before is taken again, unless `fresh`.
+    """
+    name = tag or system
     parse_tagged(name)
-    if what in ("busybox", "busybox:latest"):
+    packages = tuple(package for item in include for package in item.split(",") if package)
+    distribution, _, release = system.partition(":")
+    if distribution == "busybox" and release in ("", "latest"):
+        if packages or variant != "minbase":
+            raise UsageError("busybox is a single program: --include and --variant have no meaning for it")
         return busybox.bootstrap(store, (name,))
-    raise UsageError(f"cannot make {what!r}", hint="known are 'busybox'")
+    if distribution == "debian":
+        wish = debian.Wish(release if release not in ("", "latest") else "stable", packages, variant, fresh)
+        return debian.bootstrap(store, wish, (name,), environ, progress)
+    raise UsageError(
+        f"cannot make {system!r}", hint="known are 'busybox' and 'debian:RELEASE', as debian:bookworm"
+    )

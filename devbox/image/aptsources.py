@@ -1,0 +1,140 @@
+"""This machine's apt configuration: where it gets Debian's packages from, and how."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from devbox.system import process
+
+_RELEASES = (
+    *("oldoldstable", "oldstable", "stable", "testing", "unstable", "sid"),
+    *("buster", "bullseye", "bookworm", "trixie", "forky", "duke"),
+)
+_ROLLING = ("testing", "unstable", "sid")
+_ARCHIVE = "http://deb.debian.org/debian"
+_SECURITY = "http://deb.debian.org/debian-security"
+_KEPT = re.compile(
+    r"Acquire::(?:(?:http|https|ftp|tor|cdrom|mirror)(?:::.*)?|Check-\S*|Retries.*|Force\S*|Max-\S*|Send\S*"
+    r"|AllowInsecure\S*|Queue\S*|CompressionTypes\S*|GzipIndexes|Languages\S*|PDiffs\S*|By-Hash) "
+)
+_NETRC = 'Dir::Etc::netrc "/etc/apt/auth.conf";\nDir::Etc::netrcparts "/etc/apt/auth.conf.d";\n'
+
+
+class Source(NamedTuple):
+    """One archive and suite that apt reads."""
+
+    uri: str
+    suite: str
+    components: tuple[str, ...]
+
+
+def for_release(release: str) -> list[str]:
+    """Lines of a sources.list for a release, with the mirrors that this machine uses for Debian."""
+    known = [source for source in _configured() if "main" in source.components]
+    archive = next((source.uri for source in known if source.suite in _RELEASES), _ARCHIVE)
+    security = next((source.uri for source in known if _base(source.suite, "-security") in _RELEASES), "")
+    return _lines(release, archive, security or (_SECURITY if archive == _ARCHIVE else _beside(archive)))
+
+
+def official(release: str) -> list[str]:
+    """The same with Debian's own archive, for the image: a mirror's address may hold a password."""
+    return _lines(release, _ARCHIVE, _SECURITY)
+
+
+def _lines(release: str, archive: str, security: str) -> list[str]:
+    lines = [f"deb {archive} {release} main"]
+    if release not in _ROLLING:
+        lines += [f"deb {archive} {release}-updates main", f"deb {security} {release}-security main"]
+    return lines
+
+
+def _beside(archive: str) -> str:
+    """A mirror of /debian usually has /debian-security beside it; else the official one is right."""
+    trimmed = archive.rstrip("/")
+    return trimmed + "-security" if trimmed.endswith("/debian") else _SECURITY
+
+
+def _base(suite: str, suffix: str) -> str:
+    return suite.removesuffix(suffix) if suite.endswith(suffix) else ""
+
+
+def state(lines: Sequence[str]) -> list[str]:
+    """What apt knows of these archives: digests of the release files that it fetched last."""
+    import hashlib
+
+    found = []
+    for line in lines:
+        _, uri, suite, *_ = line.split()
+        name = (
+            uri.partition("://")[2].rpartition("@")[2].rstrip("/").replace("/", "_") + f"_dists_{suite}_InRelease"
+        )
+        path = f"/var/lib/apt/lists/{name}"
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                found.append(hashlib.sha256(file.read()).hexdigest())
+    return found
+
+
+def options() -> str:
+    """How this machine reaches archives (proxies, certificates, checks), as an apt.conf."""
+    try:
+        dump = process.run(("apt-config", "dump")).output.decode(errors="replace")
+    except process.ProcessError:
+        return _NETRC
+    return _NETRC + "".join(line + "\n" for line in dump.splitlines() if _KEPT.match(line))
+
+
+def _configured() -> Iterator[Source]:
+    for path in ("/etc/apt/sources.list", *sorted(glob.glob("/etc/apt/sources.list.d/*.list"))):
+        yield from _one_line(_read(path))
+    for path in sorted(glob.glob("/etc/apt/sources.list.d/*.sources")):
+        yield from deb822(_read(path))
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _one_line(text: str) -> Iterator[Source]:
+    for line in text.splitlines():
+        words = re.sub(r"\[[^\]]*\]", "", line.partition("#")[0]).split()
+        if len(words) >= 4 and words[0] == "deb":
+            yield Source(words[1], words[2], tuple(words[3:]))
+
+
+def deb822(text: str) -> Iterator[Source]:
+    """Sources of a file in deb822 style; disabled ones are left out."""
+    for stanza in re.split(r"\n[ \t]*\n", text):
+        fields = _fields(stanza)
+        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in ("no", "false"):
+            continue
+        for uri in fields.get("uris", "").split():
+            for suite in fields.get("suites", "").split():
+                yield Source(uri, suite, tuple(fields.get("components", "").split()))
+
+
+def _fields(stanza: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    key = ""
+    for line in stanza.splitlines():
+        if line.startswith("#"):
+            continue
+        if line[:1].isspace():
+            fields[key] = fields.get(key, "") + " " + line.strip()
+        else:
+            key, _, value = line.partition(":")
+            key = key.strip().lower()
+            fields[key] = value.strip()
+    return fields
