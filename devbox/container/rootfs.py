@@ -6,9 +6,10 @@ import sys
 
 assert sys.platform == "linux"
 
+import contextlib
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from devbox.container import users
@@ -39,7 +40,7 @@ def prepare(rootfs: str, container: Container, mounts: Sequence[MountEntry] = ()
     NotExecutableError as the command deserves, NotFoundError for an unknown user.
     """
     config = container.config
-    with View(open_root(rootfs)) as view:
+    with View(open_root(rootfs)) as view, _usual_umask():
         for name in _SYSTEM_DIRECTORIES:
             _check_system_directory(view.root, name)
         user = users.lookup(view.root, config.user, config.group_add)
@@ -50,6 +51,16 @@ def prepare(rootfs: str, container: Container, mounts: Sequence[MountEntry] = ()
         env = environment(config, "", home=user.home)
         check_command(view, command(config)[0], env, working_dir, user)
     return Prepared(user, placed, working_dir)
+
+
+@contextlib.contextmanager
+def _usual_umask() -> Iterator[None]:
+    """What is made in a container is for its users, however private the caller's own files are."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _check_system_directory(root: int, name: str) -> None:

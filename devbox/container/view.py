@@ -14,6 +14,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from devbox.errors import RefusedError
@@ -21,6 +22,8 @@ from devbox.system.walk import make_directories, open_beneath, open_in_root, ope
 
 LINKS_MAX = 40
 """the kernel's limit"""
+_FAULTS = (errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EROFS)
+"""of this machine, not of the image"""
 
 
 class _Tree(NamedTuple):
@@ -120,7 +123,7 @@ class View:
         tree, rest = self._locate(real)
         if tree.fd is None:
             return
-        with self._refusing(real):
+        with _refusing(real):
             if tree.read_only:
                 os.close(open_in_root(tree.fd, rest or ".", os.O_PATH | os.O_DIRECTORY))
             else:
@@ -131,32 +134,12 @@ class View:
         tree, rest = self._locate(real)
         if tree.fd is None:
             return
-        directory, _, name = rest.rpartition("/")
-        with self._refusing(real):
-            if not rest:
-                status = os.fstat(tree.fd)
-            elif tree.read_only:
-                with opened(open_beneath(tree.fd, rest, os.O_PATH | os.O_NOFOLLOW)) as fd:
-                    status = os.fstat(fd)
-            else:
-                with opened(make_directories(tree.fd, directory or ".")) as parent:
-                    with contextlib.suppress(FileExistsError):
-                        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                        os.close(os.open(name, flags, 0o644, dir_fd=parent))
-                    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            if not stat.S_ISREG(status.st_mode):
-                raise RefusedError(f"{real} of the container is not a regular file")
-
-    @contextlib.contextmanager
-    def _refusing(self, real: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
-        try:
-            yield
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
-                raise
-            raise RefusedError(
-                f"cannot use {real} of the container: {os.strerror(error.errno or 0).lower()}"
-            ) from error
+        with _refusing(real):
+            if not tree.read_only and rest:
+                _create_file(tree.fd, rest)
+            with opened(open_beneath(tree.fd, rest, os.O_PATH) if rest else os.dup(tree.fd)) as fd:
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    raise RefusedError(f"{real} of the container is not a regular file")
 
     def _locate(self, real: str) -> tuple[_Tree, str]:
         """The topmost tree that a real path lies in, and its path there without a leading slash."""
@@ -167,3 +150,22 @@ class View:
                 # a later mount hides an earlier one at or below its target
                 found = tree
         return found, path[len(found.target) :].lstrip("/")
+
+
+def _create_file(root: int, path: str) -> None:
+    directory, _, name = path.rpartition("/")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with opened(make_directories(root, directory or ".")) as parent, contextlib.suppress(FileExistsError):
+        os.close(os.open(name, flags, 0o644, dir_fd=parent))
+
+
+@contextlib.contextmanager
+def _refusing(real: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FAULTS:
+            raise
+        raise RefusedError(
+            f"cannot use {real} of the container: {os.strerror(error.errno or 0).lower()}"
+        ) from error
