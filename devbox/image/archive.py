@@ -106,12 +106,22 @@ class DirectoryArchive(Archive):
 def opened_archive(path: str, place: str) -> Iterator[Archive]:
     """The archive at `path` ("" for stdin); what cannot be read in any order is first copied to `place`."""
     with contextlib.ExitStack() as stack:
-        fd = stack.enter_context(opened(_open(path)))
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
+        if path and os.path.isdir(path):
             yield DirectoryArchive(stack.enter_context(opened(open_root(path))), stack)
-            return
-        seekable = stack.enter_context(opened(_seekable(fd, place)))
-        yield _index(stack.enter_context(opened(_plain(seekable, place))))
+        else:
+            seekable = stack.enter_context(opened_file(path, place))
+            yield _index(stack.enter_context(opened(_plain(seekable, place))))
+
+
+@contextlib.contextmanager
+def opened_file(path: str, place: str) -> Iterator[int]:
+    """The file at `path` ("" for stdin), or when it is a pipe, a copy of all that comes, unnamed in `place`."""
+    with opened(_open(path)) as fd:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            yield fd
+        else:
+            with opened(_spool(Source(fd, limit=Limits().size), place)) as copied:
+                yield copied
 
 
 def _open(path: str) -> int:
@@ -121,13 +131,6 @@ def _open(path: str) -> int:
         raise NotFoundError(f"no such file: {path}") from None
     except OSError as error:
         raise NotFoundError(f"cannot open {path}: {os.strerror(error.errno or 0).lower()}") from None
-
-
-def _seekable(fd: int, place: str) -> int:
-    """The file itself, or a copy of the pipe that it is."""
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        return os.dup(fd)
-    return _spool(Source(fd, limit=Limits().size), place)
 
 
 def _plain(fd: int, place: str) -> int:

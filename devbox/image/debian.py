@@ -136,7 +136,7 @@ def _make(place: str, wish: Wish, sources: Sequence[str], environ: Mapping[str, 
 
 
 def _watch(argv: Sequence[str], env: Mapping[str, str], stdin: str, progress: Progress) -> tuple[int, list[str]]:
-    """Run a program and pass its lines on; its status and its last lines. Whatever happens, it does not survive."""
+    """Run a program and pass its lines on; its status and its last lines. It never survives this call."""
     output, sink = os.pipe()
     with opened(output):
         with opened(sink), opened(os.open(stdin, os.O_RDONLY | os.O_CLOEXEC)) as source:

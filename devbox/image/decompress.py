@@ -1,4 +1,4 @@
-"""gzip, zstd, xz and bzip2 streams as a descriptor of plain bytes, fed by a thread beside whoever reads it."""
+"""gzip, zstd, xz and bzip2 streams as a descriptor of plain bytes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import sys
 assert sys.platform == "linux"
 
 import contextlib
-import fcntl
 import os
-import threading
 import zlib
 from collections.abc import Callable, Iterator
 
-from devbox.errors import DevboxError, RefusedError
+from devbox.errors import RefusedError
+from devbox.image.feed import fed
 from devbox.image.source import CHUNK, Source
 from devbox.system import process
 from devbox.system.files import write_all
+from devbox.system.walk import opened
 
 _MAGIC = {
     "gzip": b"\x1f\x8b",
@@ -26,9 +26,8 @@ _MAGIC = {
 }
 MAGIC_LENGTH = 6
 _GZIP_WINDOW = 31
-_ZSTD_MEMORY_MIB = 128
 _PROGRAMS = {
-    "zstd": ("zstd", "-dcq", f"--memory={_ZSTD_MEMORY_MIB}MB"),
+    "zstd": ("zstd", "-dcq", "--memory=128MB"),
     "xz": ("xz", "-dcqq", "--memlimit=100MiB"),
     "bzip2": ("bzip2", "-dcq"),
 }
@@ -45,90 +44,16 @@ def decompressed(source: Source, kind: str) -> Iterator[int]:
 
     Raises RefusedError at the end of the block for data that is damaged: nothing that was read counts before.
     """
-    output, sink = os.pipe()
-    fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, CHUNK)
-    feeder = _Feeder(source, kind, sink)
-    feeder.start()
-    failed: BaseException | None = None
-    try:
-        yield output
-    except DevboxError as error:
-        failed = error
-    finally:
-        os.close(output)
-        feeder.join()
-    if feeder.error is not None:
-        raise feeder.error from failed
-    if failed is not None:
-        raise failed
 
+    def produce(sink: int) -> None:
+        if kind == "gzip":
+            _inflate(source, sink)
+        else:
+            _through(_PROGRAMS[kind], source, sink)
+        source.drain()
 
-class _Feeder(threading.Thread):
-    """Ends when the source does, or when nobody reads any more."""
-
-    def __init__(self, source: Source, kind: str, sink: int) -> None:
-        super().__init__(daemon=True)
-        self._source = source
-        self._kind = kind
-        self._sink = sink
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            if self._kind == "gzip":
-                self._inflate()
-            else:
-                self._through(_PROGRAMS[self._kind])
-            self._source.drain()
-        except BrokenPipeError:
-            pass  # the reader has its own reason to stop
-        except (DevboxError, OSError) as error:
-            self.error = error
-        except zlib.error as error:
-            self.error = _damaged(self._kind, str(error))
-        finally:
-            if self._sink >= 0:
-                os.close(self._sink)
-
-    def _inflate(self) -> None:
-        """Members of a gzip file one after the other; zeros after the last are padding."""
-        while not self._source.at_end():
-            data = self._member(zlib.decompressobj(_GZIP_WINDOW), b"")
-            while data:
-                if not data.strip(b"\0"):
-                    break
-                data = self._member(zlib.decompressobj(_GZIP_WINDOW), data)
-
-    def _member(self, stream: zlib._Decompress, data: bytes) -> bytes:
-        """Write one member, and return what was read of the next."""
-        while not stream.eof:
-            if not data:
-                data = bytes(self._source.some(CHUNK))
-                if not data:
-                    raise zlib.error("it ends early")
-            write_all(self._sink, stream.decompress(data, CHUNK))
-            data = stream.unconsumed_tail
-        return stream.unused_data
-
-    def _through(self, argv: tuple[str, ...]) -> None:
-        entry, feed = os.pipe()
-        null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            pid = process.spawn(argv, files=((0, entry), (1, self._sink), (2, null)))
-        except BaseException:
-            os.close(feed)
-            raise
-        finally:
-            for fd in (entry, self._sink, null):
-                os.close(fd)
-            self._sink = -1
-        try:
-            copy(self._source, lambda data: write_all(feed, data))
-        finally:
-            os.close(feed)
-            status = process.wait(pid)
-        if status > 0:
-            raise _damaged(self._kind, f"{argv[0]} ended with status {status}")
+    with fed(produce) as stream:
+        yield stream
 
 
 def copy(source: Source, write: Callable[[memoryview], object]) -> None:
@@ -137,5 +62,45 @@ def copy(source: Source, write: Callable[[memoryview], object]) -> None:
         write(data)
 
 
-def _damaged(kind: str, why: str) -> RefusedError:
-    return RefusedError(f"the {kind} data of the archive is damaged: {why}")
+def _inflate(source: Source, sink: int) -> None:
+    """Members of a gzip file one after the other; zeros after the last are padding."""
+    data = b""
+    while data or not source.at_end():
+        try:
+            data = _member(source, sink, data)
+        except zlib.error as error:
+            raise RefusedError(f"the gzip data of the archive is damaged: {error}") from error
+        if data and not data.strip(b"\0"):
+            return
+
+
+def _member(source: Source, sink: int, data: bytes) -> bytes:
+    """Write one member, and return what was read of the next."""
+    stream = zlib.decompressobj(_GZIP_WINDOW)
+    while not stream.eof:
+        if not data:
+            data = bytes(source.some(CHUNK))
+            if not data:
+                raise zlib.error("it ends early")
+        write_all(sink, stream.decompress(data, CHUNK))
+        data = stream.unconsumed_tail
+    return stream.unused_data
+
+
+def _through(argv: tuple[str, ...], source: Source, sink: int) -> None:
+    entry, feed = os.pipe()
+    with opened(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)) as null:
+        try:
+            pid = process.spawn(argv, files=((0, entry), (1, sink), (2, null)))
+        except BaseException:
+            os.close(feed)
+            raise
+        finally:
+            os.close(entry)
+    try:
+        with opened(feed):
+            copy(source, lambda data: write_all(feed, data))
+    finally:
+        status = process.wait(pid)
+        if status > 0:
+            raise RefusedError(f"the {argv[0]} data of the archive is damaged (status {status})")
