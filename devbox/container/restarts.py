@@ -13,6 +13,7 @@ from devbox.container import exits, locks, records
 from devbox.container.start import start
 from devbox.errors import DevboxError, NotFoundError
 from devbox.model.container import Container
+from devbox.network import links
 from devbox.store.database import Store
 
 BACKOFF_FIRST_SECONDS = 0.1
@@ -90,15 +91,22 @@ def _count_failure(store: Store, container_id: str, error: DevboxError) -> None:
 
 
 def restore(store: Store) -> list[tuple[str, DevboxError]]:
-    """Start what ran, or should always run, before the machine was switched off; returns the failures."""
+    """Start what ran, or should always run, before the machine was switched off; returns the failures.
+
+    Targets of links come before their consumers.
+    """
+    wanted = {container.id: container.name for container in records.every(store) if _comes_back(container)}
     failures = []
-    for container in records.every(store):
-        policy = container.config.restart.name
-        if container.status in ("running", "paused") or container.started == 0.0:
-            continue
-        if policy == "always" or (policy == "unless-stopped" and not container.stopped_by_user):
-            try:
-                start(store, container.id)
-            except DevboxError as error:
-                failures.append((container.name, error))
+    for container_id in links.targets_first(store, list(wanted)):
+        try:
+            start(store, container_id)
+        except DevboxError as error:
+            failures.append((wanted[container_id], error))
     return failures
+
+
+def _comes_back(container: Container) -> bool:
+    if container.status in ("running", "paused", "restarting") or not container.started:
+        return False
+    policy = container.config.restart.name
+    return policy == "always" or (policy == "unless-stopped" and not container.stopped_by_user)
