@@ -8,7 +8,6 @@ assert sys.platform == "linux"
 
 import contextlib
 import os
-import shutil
 
 from devbox.errors import HostError
 from devbox.image import layers, make
@@ -117,6 +116,8 @@ def _is_static(path: str) -> bool:
 
 
 def _tree(root: str, program: str, created: float) -> None:
+    import shutil
+
     os.makedirs(root)
     os.chmod(root, 0o755)
     for name, mode in _DIRECTORIES.items():

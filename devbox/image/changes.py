@@ -156,10 +156,8 @@ def _health(config: _Config, text: str) -> None:
     while match := _HEALTH_OPTION.match(text):
         key = {"interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod", "retries": "Retries"}
         seconds = match[1] != "retries"
-        option = '--' + match[1]
+        option = "--" + match[1]
         health[key[match[1]]] = round(parse_duration(match[2], option) * 1e9) if seconds else int(match[2])
-            round(parse_duration(match[2], "--" + match[1]) * 1e9) if seconds else int(match[2])
-        )
         text = text[match.end() :]
     kind, _, rest = text.partition(" ")
     if kind.upper() == "NONE" and not rest.strip() and not health:

@@ -14,7 +14,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ from devbox.image.pack import Choice, Sink, pack
 from devbox.model.image import Image
 from devbox.store.database import Store
 from devbox.store.scratch import scratch
-from devbox.system.files import sync_directory
+from devbox.system.files import remove_tree, sync_directory
 from devbox.system.locks import locked, open_lock, try_lock
 from devbox.system.syscalls import syncfs
 from devbox.system.walk import open_root, opened
@@ -112,7 +111,7 @@ def _record_one(store: Store, db: sqlite3.Connection, layer: Prepared) -> int:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         # somebody died between this rename and its commit, so the id was given again
-        shutil.rmtree(place)
+        remove_tree(place)
         os.rename(layer.directory, place)
     assert cursor.lastrowid is not None
     return cursor.lastrowid
