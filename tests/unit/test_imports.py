@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "model": {"errors"},
     "system": GROUND,
     "store": GROUND | {"system"},
+    "__main__": {"cli"},
     "image": ENGINE_GROUND,
     "network": ENGINE_GROUND,
     "volume": ENGINE_GROUND,

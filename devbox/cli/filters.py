@@ -1,0 +1,66 @@
+"""Values of --filter: KEY=VALUE, with docker's keys for each listing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from devbox.errors import UsageError
+
+Filters = Mapping[str, tuple[str, ...]]
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+_FALSE = ("0", "f", "F", "false", "FALSE", "False")
+
+
+def parse_filters(values: Iterable[str], allowed: Iterable[str]) -> Filters:
+    """Group values by key; UsageError for a key that is not allowed, naming those that are."""
+    known = tuple(allowed)
+    found: dict[str, tuple[str, ...]] = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        key = key.strip().lower()
+        if not equals:
+            raise UsageError(f"invalid filter {text!r}", hint="write it as KEY=VALUE")
+        if key not in known:
+            raise UsageError(f"invalid filter {key!r}", hint=f"there are {', '.join(sorted(known))}")
+        found[key] = (*found.get(key, ()), value.strip())
+    return found
+
+
+def matches(filters: Filters, key: str, *texts: str) -> bool:
+    """Whether any text equals a value of the key or has a match of it as a regular expression, if there are any."""
+    values = filters.get(key)
+    return not values or any(value == text or _search(value, text) for value in values for text in texts)
+
+
+def _search(pattern: str, text: str) -> bool:
+    try:
+        return re.search(pattern, text) is not None
+    except re.error:
+        return False
+
+
+def equals(filters: Filters, key: str, *texts: str) -> bool:
+    """Whether any text is one of the key's values, if there are any."""
+    values = filters.get(key)
+    return not values or any(text in values for text in texts)
+
+
+def labels_match(filters: Filters, labels: Mapping[str, str], key: str = "label") -> bool:
+    """Whether all wanted labels, KEY or KEY=VALUE, are there."""
+    for wanted in filters.get(key, ()):
+        name, has_value, value = wanted.partition("=")
+        if name not in labels or (has_value and labels[name] != value):
+            return False
+    return True
+
+
+def boolean(filters: Filters, key: str) -> bool | None:
+    """The truth of a key such as `dangling`, None when it is not asked for."""
+    values = filters.get(key)
+    if not values:
+        return None
+    words = {value in _TRUE for value in values if value in (*_TRUE, *_FALSE)}
+    if len(words) != 1 or any(value not in (*_TRUE, *_FALSE) for value in values):
+        raise UsageError(f"the filter {key} is true or false", hint=f"write {key}=true")
+    return words.pop()
