@@ -63,6 +63,8 @@ def check(resources: Resources, host: Facts) -> None:
                 f"this host cannot honour {option}: it has no cgroup controller {controller!r}",
                 hint=f"{MOUNT} shows those it has",
             )
+    if resources.pids_limit not in (None, Resources().pids_limit) and "pids" not in host.controllers:
+        raise HostError("this host cannot honour --pids-limit: it has no cgroup controller 'pids'")
     if (resources.memory_swap or -1) > 0 and not host.swap:
         raise HostError(
             "this host cannot honour --memory-swap: its kernel does not count swap",

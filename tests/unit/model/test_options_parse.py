@@ -20,8 +20,8 @@ NOTHING = dict.fromkeys(
 MIB = 1 << 20
 
 
-def limits(base: Resources = Resources(), **options: str) -> Resources:  # noqa: B008
-    return parse_resources({**NOTHING, **options}, base)
+def limits(base: Resources | None = None, **options: str) -> Resources:
+    return parse_resources({**NOTHING, **options}, base or Resources())
 
 
 def test_labels() -> None:
@@ -144,7 +144,7 @@ class TestResources:
     )
     def test_refused(self, options: dict[str, str]) -> None:
         with pytest.raises(UsageError):
-            limits(**options)
+            limits(None, **options)
 
     def test_an_update_below_the_swap_that_is_set(self) -> None:
         with pytest.raises(UsageError, match="--memory-swap"):
