@@ -82,7 +82,7 @@ def link(store: Store, consumer_id: str, target: str, alias: str) -> None:
         attributes = {"name": consumer.name, "target": made.target_id, "alias": alias}
         store.event("container", "link", consumer.id, attributes)
     if consumer.running:
-        hosts.refresh(store, consumer.id)
+        hosts.refresh_all(store, [consumer.id, *hosts.peers(store, consumer.id)])
 
 
 def unlink(store: Store, consumer_id: str, alias: str) -> None:
@@ -92,7 +92,7 @@ def unlink(store: Store, consumer_id: str, alias: str) -> None:
         links.remove(store, consumer.id, alias)
         store.event("container", "unlink", consumer.id, {"name": consumer.name, "alias": alias})
     if consumer.running:
-        hosts.refresh(store, consumer.id)
+        hosts.refresh_all(store, [consumer.id, *hosts.peers(store, consumer.id)])
 
 
 def _own_network(store: Store, container_id: str) -> Member:

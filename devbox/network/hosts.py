@@ -144,9 +144,10 @@ def peers(store: Store, container_id: str) -> list[str]:
     rows = store.db.execute(
         f"""SELECT containers.id FROM containers WHERE status IN ('running', 'paused') AND containers.id <> ? AND (
             containers.id IN (SELECT consumer_id FROM links WHERE target_id = ?)
+            OR json_extract(config_json, '$.network_mode') = ?
             OR containers.id IN (SELECT container_id FROM endpoints JOIN networks ON networks.id = network_id
                                  WHERE networks.name IN ({marks}) OR networks.id IN ({marks}))
         )""",
-        (container_id, container_id, *names, *names),
+        (container_id, container_id, f"container:{container_id}", *names, *names),
     )
     return [row[0] for row in rows]

@@ -8,8 +8,8 @@ assert sys.platform == "linux"
 
 import contextlib
 import json
+import os
 import re
-import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -87,7 +87,7 @@ def create(
     if driver != "bridge":
         raise UsageError(f"no such network driver: {driver}", hint="the driver is bridge")
     network = Network(
-        id=secrets.token_hex(32),
+        id=os.urandom(32).hex(),
         name=name,
         driver=driver,
         created=time.time(),
@@ -216,7 +216,7 @@ def _add_predefined(store: Store) -> None:
         known = {row["name"] for row in store.db.execute("SELECT name FROM networks")}
         with bridges.host_lock():
             for name, driver in (("bridge", "bridge"), ("host", "host"), ("none", "null")):
-                network = Network(id=secrets.token_hex(32), name=name, driver=driver, created=time.time())
+                network = Network(id=os.urandom(32).hex(), name=name, driver=driver, created=time.time())
                 if driver == "bridge":
                     network = bridges.choose(store, network._replace(bridge=naming.bridge(store.root, 0)))
                 if name not in known:
