@@ -86,7 +86,7 @@ def await_exit_file(store: Store, container: Container) -> None:
     """Give conmon, which has just seen the container end, the time to write down its exit code."""
     bundle = store.root.bundle(container.id)
     deadline = time.monotonic() + EXIT_FILE_WAIT_SECONDS
-    while monitor.read_exit(bundle) is None and procfs.start_time(container.monitor_pid):
+    while monitor.read_exit(bundle) is None and monitor.is_alive(container):
         if time.monotonic() > deadline:
             return
         time.sleep(_POLL_SECONDS)

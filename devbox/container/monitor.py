@@ -76,18 +76,29 @@ def created(root: Root, container: Container, monitor: Monitor) -> Created:
         return Created(answer["data"], int(file.read()))
 
 
+def is_alive(container: Container) -> bool:
+    """Whether the container's conmon lives; told by its command line, since pids are used again."""
+    return _is_monitor(container.monitor_pid, container.id)
+
+
 def end(root: Root, container: Container) -> None:
     """Kill a conmon whose container is not to be, with the runtime that it may be running right now."""
     try:
         with open(root.bundle(container.id) + "/conmon.pid") as file:
             pid = int(file.read() or 0)
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            ours = container.id.encode() in file.read()
-    except (FileNotFoundError, ProcessLookupError):
+    except FileNotFoundError:
         return
-    if ours:
+    if _is_monitor(pid, container.id):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)  # it leads a session of its own
+
+
+def _is_monitor(pid: int, container_id: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return container_id.encode() in file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def read_exit(bundle: str) -> int | None:

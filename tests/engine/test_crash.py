@@ -1,0 +1,109 @@
+"""SIGKILL at system calls of run and rm: what was there stays, the next command cleans up, nothing is left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engine.conftest import ENTRY, Box
+
+# (system call, how many of them are let through): places all along the way of a run
+RUN_KILLS = [
+    ("flock", 0), ("flock", 3), ("mkdir", 2), ("rename", 0), ("fdatasync", 0), ("fdatasync", 1), ("fdatasync", 2),
+    ("unshare", 0), ("unshare", 1), ("mount", 0), ("mount", 2), ("mknod", 0), ("openat2", 1), ("vfork,clone3", 0),
+    ("vfork,clone3", 1), ("vfork,clone3", 2), ("vfork,clone3", 3), ("sendto", 4),
+    ("wait4", 0), ("wait4", 1), ("connect", 0),
+]  # fmt: skip
+RM_KILLS = [
+    ("flock", 1), ("pidfd_send_signal", 0), ("fdatasync", 0), ("fdatasync", 1), ("vfork,clone3", 0),
+    ("vfork,clone3", 1), ("rename", 0),
+    ("unlinkat", 0), ("unlinkat", 5), ("rmdir", 0), ("unlink", 1),
+]  # fmt: skip
+
+
+def killed_at(box: Box, call: str, after: int, *args: str) -> int:
+    """Run devbox and kill it at a system call; what it started lives on."""
+    inject = f"inject={call}:signal=KILL:when={after + 1}"
+    argv = ["strace", "-qq", "-e", f"trace={call}", "-e", inject, "-o", "/dev/null", *ENTRY, *args]
+    done = subprocess.run(argv, env=box.env, capture_output=True, timeout=60, check=False)
+    return done.returncode
+
+
+def settled(box: Box) -> None:
+    """After any next command nothing of the dead one is left."""
+    box("ps")
+    live = set(box.out("ps", "-q", "--no-trunc").split())
+    deadline = time.monotonic() + 10
+    while (wrong := remains(box, live)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+        box("ps")
+    assert not wrong
+
+
+def remains(box: Box, live: set[str]) -> list[str]:
+    found = [f"bundle {name}" for name in os.listdir(box.root / "run/containers") if name not in live]
+    rows = set(box.out("ps", "-a", "-q", "--no-trunc").split())
+    found += [f"directory {name}" for name in os.listdir(box.root / "containers") if name not in rows]
+    found += [f"scratch {path}" for path in (box.root / "tmp").iterdir() if any(path.iterdir())]
+    found += [f"runtime {name}" for name in _listed(box.root / "run/runtime") if name not in live]
+    found += [f"cgroup {path}" for path in _cgroups(rows - live)]
+    found += [f"process {line}" for line in _monitors(box.root) if not any(one in line for one in live)]
+    return found
+
+
+def _listed(path: Path) -> list[str]:
+    return os.listdir(path) if path.exists() else []
+
+
+def _cgroups(dead: set[str]) -> list[str]:
+    base = Path("/sys/fs/cgroup")
+    places = [*base.glob("*/devbox"), base / "devbox"]
+    return [str(place / one) for place in places for one in dead if (place / one).exists()]
+
+
+def _monitors(root: Path) -> Iterator[str]:
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if f"{root}/run" in line and line.startswith(("conmon", "/usr/bin/conmon", "s6-log")):
+            yield f"{pid} {line}"
+
+
+@pytest.fixture(scope="module")
+def bystander(box: Box) -> Iterator[str]:
+    name = "bystander"
+    box("run", "-d", "--name", name, "-p", "127.0.0.1::80", "busybox", "sleep", "1000")
+    yield name
+    box("rm", "-f", name)
+
+
+@pytest.mark.parametrize(("call", "after"), RUN_KILLS)
+def test_run_killed(box: Box, name: str, bystander: str, call: str, after: int) -> None:
+    killed_at(box, call, after, "run", "-d", "--name", name, "-p", "127.0.0.1::80", "busybox", "sleep", "1000")
+    settled(box)
+    assert box.out("inspect", "-f", "{{.State.Running}}", bystander) == "true"
+    box("rm", "-f", name, check=False)
+    box("run", "-d", "--name", name, "-p", "127.0.0.1::80", "busybox", "sleep", "1000")
+
+
+@pytest.mark.parametrize(("call", "after"), RM_KILLS)
+def test_rm_killed(box: Box, name: str, bystander: str, call: str, after: int) -> None:
+    box("run", "-d", "--name", name, "-p", "127.0.0.1::80", "busybox", "sleep", "1000")
+    killed_at(box, call, after, "rm", "-f", name)
+    settled(box)
+    assert box.out("inspect", "-f", "{{.State.Running}}", bystander) == "true"
+    if box("inspect", name, check=False).returncode == 0:
+        box("start", name)
+        box("rm", "-f", name)
+    settled(box)
+
+
+def test_the_kills_hit(box: Box, name: str) -> None:
+    assert killed_at(box, "mount", 0, "run", "--rm", "--name", name, "busybox", "true") in (-9, 137)

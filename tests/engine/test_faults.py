@@ -1,0 +1,122 @@
+"""A full disk, a power cut, missing programs and races: one sentence, nothing lost, nothing left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engine.conftest import ENTRY, Box
+
+
+@contextlib.contextmanager
+def mounted(source: Path, target: Path) -> Iterator[Path]:
+    target.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-o", "loop", source, target], check=True)
+    try:
+        yield target
+    finally:
+        subprocess.run(["umount", target], check=True)
+
+
+def disk(path: Path, megabytes: int) -> Path:
+    with path.open("wb") as file:
+        file.truncate(megabytes << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", path], check=True)
+    return path
+
+
+def test_a_full_disk_is_told_and_everything_goes_on(tmp_path: Path) -> None:
+    with mounted(disk(tmp_path / "disk", 64), tmp_path / "mnt") as place:
+        box = Box(place / "root")
+        box("bootstrap", "busybox")
+        box("create", "--name", "old", "busybox", "true")
+        full = place / "full"
+        with contextlib.suppress(OSError), full.open("wb") as file:
+            while True:
+                file.write(bytes(1 << 16))
+                file.flush()
+        error = box.fails("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+        assert "space" in error or "full" in error
+        assert box.out("ps", "-a", "--format", "{{.Names}}") == "old"
+        box("rm", "old")
+        box("container", "prune", "-f")
+        box("system", "df")
+        full.unlink()
+        assert box.out("run", "--rm", "busybox", "echo", "again") == "again"
+        box.close()
+
+
+def test_what_was_said_to_be_done_survives_a_power_cut(tmp_path: Path) -> None:
+    image = disk(tmp_path / "disk", 128)
+    with mounted(image, tmp_path / "mnt") as place:
+        box = Box(place / "root")
+        box("bootstrap", "busybox")
+        box("volume", "create", "data")
+        box("run", "--name", "one", "-v", "data:/data", "busybox", "sh", "-c", "echo kept > /file; sync")
+        box("commit", "one", "changed")
+        box("create", "--name", "two", "changed", "cat", "/file")
+        shutil.copyfile(image, tmp_path / "copy")  # what has reached the disk at this moment
+        box.close()
+    with mounted(tmp_path / "copy", tmp_path / "mnt") as place:
+        box = Box(place / "root")
+        box("check")
+        assert set(box.out("images", "--format", "{{.Repository}}").split()) == {"busybox", "changed"}
+        assert box.out("volume", "ls", "-q") == "data"
+        assert box.out("start", "-a", "two") == "kept"
+        assert box.out("inspect", "-f", "{{.State.ExitCode}}", "one") == "0"
+        box.close()
+
+
+def clients(box: Box, count: int, *args: str) -> list[tuple[int, str]]:
+    started = [box.popen(*args, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(count)]
+    return [(one.returncode, error.decode()) for one in started for _, error in [one.communicate(timeout=120)]]
+
+
+def test_sixteen_for_one_name(box: Box, name: str) -> None:
+    results = clients(box, 16, "run", "-d", "--name", name, "busybox", "sleep", "1000")
+    assert [code for code, _ in results].count(0) == 1
+    assert all("in use" in error for code, error in results if code)
+
+
+def test_sixteen_for_one_port(box: Box) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    label = secrets.token_hex(4)
+    words = ["run", "-d", "--label", f"race={label}", "-p", f"127.0.0.1:{port}:80", "busybox", "sleep", "1000"]
+    results = clients(box, 16, *words)
+    assert [code for code, _ in results].count(0) == 1
+    assert all(str(port) in error for code, error in results if code)
+    box("rm", "-f", *box.out("ps", "-aq", "--filter", f"label=race={label}").split())
+
+
+@pytest.mark.parametrize(("program", "package"), [("conmon", "conmon"), ("nft", "nftables"), ("s6-log", "s6")])
+def test_a_missing_program_is_named_with_its_package(box: Box, name: str, program: str, package: str) -> None:
+    path = shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin")
+    assert path is not None
+    words = " ".join([*ENTRY, "run", "-d", "--name", name, "-p", "127.0.0.1::80", "busybox", "true"])
+    script = f"mount --make-rprivate / && mount --bind /dev/null {path} && exec {words}"
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script], env=box.env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 125
+    assert f"{program} is not installed" in done.stderr
+    assert package in done.stderr
+
+
+def test_without_root_and_without_a_root_of_its_own() -> None:
+    env = {key: value for key, value in os.environ.items() if key != "DEVBOX_ROOT"}
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *ENTRY, "ps"],
+        env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 125
+    assert "needs root" in done.stderr
