@@ -1,9 +1,9 @@
 """Our streams joined to those of a container's first process, through conmon's attach socket.
 
 conmon sends packets whose first byte names the stream; it waits for a slow client, so no byte is lost. A
-connection that is made before the process runs sees its output from the first byte. Keys for a terminal go back the
-same way. Other input is written into the process's own pipe, which conmon has open: conmon 2.1.6 never stops trying
-to write what a process that closed its input will not read, and takes a whole processor for it.
+connection that is made before the process runs sees its output from the first byte. Keys for a terminal go back
+the same way. Other input is written into the process's own pipe, which conmon has open: conmon 2.1.6 never stops
+trying to write what a process that closed its input will not read, and takes a whole processor for it.
 """
 
 from __future__ import annotations
