@@ -28,7 +28,7 @@ def parse_filters(values: Iterable[str], allowed: Iterable[str]) -> Filters:
 
 
 def matches(filters: Filters, key: str, *texts: str) -> bool:
-    """Whether any text equals a value of the key or has a match of it as a regular expression, if there are any."""
+    """Whether any text equals a value of the key, or has a match of it as a regular expression."""
     values = filters.get(key)
     return not values or any(value == text or _search(value, text) for value in values for text in texts)
 

@@ -167,7 +167,7 @@ COMMANDS = (
     ),
     Command(
         ("container", "inspect"),
-        _LISTING + "inspect",
+        "devbox.cli.commands.inspecting:inspect",
         "Show everything about containers",
         _MANY,
         (FORMAT_INSPECT, flag("-s --size", "Show sizes")),

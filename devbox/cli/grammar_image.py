@@ -112,7 +112,7 @@ COMMANDS = (
     ),
     Command(
         ("image", "inspect"),
-        "devbox.cli.commands.listing:inspect",
+        "devbox.cli.commands.inspecting:inspect",
         "Show everything about images",
         _MANY,
         (FORMAT_INSPECT,),

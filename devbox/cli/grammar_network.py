@@ -47,7 +47,7 @@ COMMANDS = (
     ),
     Command(
         ("network", "inspect"),
-        "devbox.cli.commands.listing:inspect",
+        "devbox.cli.commands.inspecting:inspect",
         "Show everything about networks",
         _MANY,
         (FORMAT_INSPECT, flag("-v --verbose", "Accepted: nothing is left out")),

@@ -65,7 +65,7 @@ COMMANDS = (
     ),
     Command(
         ("inspect",),
-        "devbox.cli.commands.listing:inspect",
+        "devbox.cli.commands.inspecting:inspect",
         "Show everything about containers, images, volumes or networks",
         (Argument("objects", "+", complete="container+image+volume+network", metavar="NAME|ID"),),
         (

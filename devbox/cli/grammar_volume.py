@@ -38,7 +38,7 @@ COMMANDS = (
     ),
     Command(
         ("volume", "inspect"),
-        "devbox.cli.commands.listing:inspect",
+        "devbox.cli.commands.inspecting:inspect",
         "Show everything about volumes",
         _MANY,
         (FORMAT_INSPECT,),

@@ -33,6 +33,8 @@ NIL_LIST = Nil("[]")
 NIL_MAP = Nil("map[]")
 ABSENT = Nil("<nil>")
 """a field that JSON leaves out (Go's omitempty) and that a condition may ask for: `{{if .State.Health}}`"""
+ABSENT_TEXT = Nil("")
+"""the same for a text"""
 
 
 def plain(value: Any) -> Any:
@@ -49,7 +51,7 @@ def plain(value: Any) -> Any:
 
 
 def _hidden(value: Any) -> bool:
-    return value is ABSENT or callable(value)
+    return value is ABSENT or value is ABSENT_TEXT or callable(value)
 
 
 def go_json(value: Any) -> str:

@@ -1,0 +1,96 @@
+"""inspect, for objects of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from devbox.cli.context import Context
+from devbox.cli.output import documents
+from devbox.errors import DevboxError, NotFoundError, UsageError
+from devbox.model.invocation import Invocation
+from devbox.store.database import Store
+
+_KINDS = ("container", "image", "network", "volume")
+Document = dict[str, Any]
+
+
+def inspect(context: Context, invocation: Invocation) -> int:
+    """Print the documents of all that were found; the others are reported and make the command fail."""
+    kinds = _kinds(invocation)
+    references = next(value for value in invocation.params.values() if isinstance(value, tuple))
+    sized = bool(invocation.params.get("size"))
+    store = context.reconciled()
+    found: list[Document] = []
+    errors: list[DevboxError] = []
+    for reference in references:
+        try:
+            found.append(_document(store, reference, kinds, sized=sized))
+        except DevboxError as error:
+            errors.append(error)
+    documents(context, invocation, found)
+    return max((context.report(failure) for failure in errors), default=0)
+
+
+def _kinds(invocation: Invocation) -> tuple[str, ...]:
+    noun = invocation.command[0]
+    if noun != "inspect":
+        return (noun,)
+    wanted = invocation.text("type")
+    if not wanted:
+        return _KINDS
+    if wanted not in _KINDS:
+        raise UsageError(f"{wanted!r} is not a type of object", hint=f"there are {', '.join(_KINDS)}")
+    return (wanted,)
+
+
+def _document(store: Store, reference: str, kinds: tuple[str, ...], *, sized: bool) -> Document:
+    for kind in kinds:
+        try:
+            return _MAKERS[kind](store, reference, sized)
+        except NotFoundError as error:
+            missing = error
+        except UsageError as error:
+            # a name of one kind need not be well-formed for another
+            if len(kinds) == 1:
+                raise
+            missing = NotFoundError(error.message)
+    if len(kinds) == 1:
+        raise missing
+    raise NotFoundError(f"no such object: {reference}", hint="devbox has containers, images, networks and volumes")
+
+
+def _container(store: Store, reference: str, sized: bool) -> Document:  # noqa: FBT001
+    from devbox.cli.documents.container import document
+    from devbox.container import records
+
+    return document(store, records.get(store, reference), sized=sized)
+
+
+def _image(store: Store, reference: str, _sized: bool) -> Document:  # noqa: FBT001
+    from devbox.cli.documents.image import document
+    from devbox.image import catalog
+
+    return document(store, catalog.find(store, reference))
+
+
+def _network(store: Store, reference: str, _sized: bool) -> Document:  # noqa: FBT001
+    from devbox.cli.documents.network import document
+    from devbox.network import networks
+
+    return document(store, networks.get(store, reference))
+
+
+def _volume(store: Store, reference: str, _sized: bool) -> Document:  # noqa: FBT001
+    from devbox.cli.documents.volume import document
+    from devbox.volume import volumes
+
+    return document(volumes.get(store, reference))
+
+
+_MAKERS: dict[str, Callable[[Store, str, bool], Document]] = {
+    "container": _container,
+    "image": _image,
+    "network": _network,
+    "volume": _volume,
+}
