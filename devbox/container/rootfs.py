@@ -82,10 +82,13 @@ def _place(view: View, mount: MountEntry) -> MountEntry:
             f"nothing can be mounted on {target} of a container",
             hint=f"the image has a symbolic link at {mount.target}" if target != mount.target else "",
         )
-    if mount.kind == "bind" and not os.path.isdir(mount.source):
-        view.make_file(target)
-    else:
+    if mount.kind == "tmpfs":
+        # runc gives a tmpfs the mode of a directory that it finds, and the one asked for when it makes it
+        view.make_directory(os.path.dirname(target))
+    elif os.path.isdir(mount.source):
         view.make_directory(target)
+    else:
+        view.make_file(target)
     bound = mount.source if mount.kind == "bind" else None
     view.cover(target, bound, read_only="ro" in mount.options, empty=mount.kind == "tmpfs")
     return mount._replace(target=target)

@@ -10,7 +10,7 @@ import os
 
 from devbox.container import records
 from devbox.container.spec import INIT_TARGET, MountEntry
-from devbox.errors import HostError, NotFoundError, StateError
+from devbox.errors import HostError, NotFoundError, RefusedError, StateError
 from devbox.model.container import Container, ContainerConfig
 from devbox.model.mount import Mount
 from devbox.store.database import Store
@@ -116,14 +116,22 @@ def _borrow_shared_memory(store: Store, container: Container, owner: Container) 
     place = store.root.bundle(container.id) + "/shm"
     os.makedirs(place, mode=0o700, exist_ok=True)
     with mounts_of(owner.pid):
-        directory = openat2(
-            _AT_FDCWD, "/dev/shm", os.O_PATH | os.O_DIRECTORY, resolve=RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
-        )
-        with opened(directory):
-            tree = open_tree_of(directory)
+        tree = _shared_memory_of_here(owner)
     with opened(tree):
         move_mount(tree, place)
     return place
+
+
+def _shared_memory_of_here(owner: Container) -> int:
+    """A detached copy of /dev/shm, which must be no link: in its container anybody could have put one there."""
+    links = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
+    try:
+        with opened(openat2(_AT_FDCWD, "/dev/shm", os.O_PATH | os.O_DIRECTORY, resolve=links)) as directory:
+            return open_tree_of(directory)
+    except OSError as error:
+        raise RefusedError(
+            f"cannot share /dev/shm of container {owner.name}: {os.strerror(error.errno or 0).lower()}"
+        ) from error
 
 
 def check_init(config: ContainerConfig) -> None:
