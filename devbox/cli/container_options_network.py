@@ -21,7 +21,7 @@ from devbox.model.options_parse import parse_hostname
 from devbox.network import endpoints
 from devbox.store.database import Store
 
-_MAC = re.compile(r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}")
+_MAC = r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}"
 _ALONE = ("host", "none", "container")
 
 
@@ -83,7 +83,7 @@ def _check(wish: _Wish) -> None:
     for alias in wish.aliases:
         if not ALIAS.fullmatch(alias):
             raise UsageError(f"invalid network alias {alias!r}", hint="it is a host name")
-    if wish.mac and not _MAC.fullmatch(wish.mac):
+    if wish.mac and not re.fullmatch(_MAC, wish.mac):
         raise UsageError(f"{wish.mac!r} is not a MAC address", hint="write it as 02:42:ac:11:00:02")
     if wish.mac and int(wish.mac[:2], 16) & 1:
         raise UsageError(f"{wish.mac} is a multicast address", hint="the first byte of a MAC address is even")

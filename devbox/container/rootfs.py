@@ -98,7 +98,8 @@ def _working_directory(view: View, path: str) -> str:
     real = view.real(path)
     if not view.is_known(real) and not (real in _RUNTIME_MOUNTS or real.startswith(("/sys/", "/dev/shm/"))):
         # /proc/self/fd/N and /dev/fd/N lead to whatever the runtime has open, outside of the container too
-        raise RefusedError(f"the working directory {path} lies in {real}, where no process may start")
+        where = "" if path == real else f" is {real}, which"
+        raise RefusedError(f"the working directory {path}{where} is a place where no process may start")
     view.make_directory(real)
     return real
 

@@ -7,7 +7,6 @@ import sys
 assert sys.platform == "linux"
 
 import os
-import re
 import stat
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -17,7 +16,6 @@ from devbox.system.walk import open_in_root, opened
 
 ID_MAX = (1 << 31) - 1
 FILE_SIZE_MAX = 4 * 1024 * 1024
-_NUMBER = re.compile(r"[0-9]+", re.ASCII)
 
 
 class User(NamedTuple):
@@ -59,7 +57,7 @@ def check_group(text: str) -> None:
 
 
 def _check_id(text: str, option: str) -> None:
-    if re.fullmatch(r"[+-]?[0-9]+", text, re.ASCII) and not (_NUMBER.fullmatch(text) and int(text) <= ID_MAX):
+    if _is_number(text.lstrip("+-")) and not (_is_number(text) and int(text) <= ID_MAX):
         raise UsageError(f"invalid id in '{option}'", hint=f"ids are 0 to {ID_MAX}")
 
 
@@ -107,7 +105,7 @@ def _gid(groups: Sequence[_Group], name: str) -> int:
 
 
 def _number(text: str) -> int | None:
-    if not _NUMBER.fullmatch(text):
+    if not _is_number(text):
         return None
     number = int(text)
     if number > ID_MAX:
@@ -132,7 +130,11 @@ def _groups(root: int) -> Iterator[_Group]:
 
 def _own_number(text: str) -> int | None:
     """A number of the image's files; an entry that has none, or one no id can be, is no entry."""
-    return int(text) if re.fullmatch(r"[0-9]{1,10}", text, re.ASCII) and int(text) <= ID_MAX else None
+    return int(text) if _is_number(text) and int(text) <= ID_MAX else None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 4000  # int() refuses longer ones
 
 
 def _entries(root: int, path: str, fields: int) -> Iterator[list[str]]:

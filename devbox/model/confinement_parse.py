@@ -25,7 +25,7 @@ LIMITS = tuple(_LIMITS.split())
 UNLIMITED = (1 << 64) - 1
 _LIMIT_MAX = (1 << 63) - 1
 
-_SYSCTL = re.compile(r"[a-zA-Z0-9_-]+(?:[./][a-zA-Z0-9_:-]+)+")
+_SYSCTL = r"[a-zA-Z0-9_-]+(?:[./][a-zA-Z0-9_:-]+)+"
 _IPC = "msgmax msgmnb msgmni sem shmall shmmax shmmni shm_rmid_forced"
 _IPC_SYSCTLS = frozenset(f"kernel.{name}" for name in _IPC.split())
 
@@ -149,7 +149,7 @@ def parse_sysctls(
     sysctls: dict[str, str] = {}
     for text in values:
         name, equals, value = text.partition("=")
-        if not equals or not _SYSCTL.fullmatch(name) or set(value) & set("\0\n"):
+        if not equals or not re.fullmatch(_SYSCTL, name) or set(value) & set("\0\n"):
             raise UsageError(f"invalid --sysctl {text!r}", hint="write it as NAME=VALUE: net.core.somaxconn=1024")
         name = _dotted(name)
         of_network = name.startswith("net.")

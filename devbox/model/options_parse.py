@@ -10,8 +10,8 @@ from devbox.model.container import HealthCheck, LogConfig, Resources
 from devbox.model.values_parse import parse_cpus, parse_duration, parse_memory, parse_size
 
 SHARES_RANGE = (2, 262_144)
-_HOST_NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*")
-_CPU_LIST = re.compile(r"[0-9]{1,4}(?:-[0-9]{1,4})?(?:,[0-9]{1,4}(?:-[0-9]{1,4})?)*", re.ASCII)
+_HOST_NAME = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*"
+_CPU_LIST = r"[0-9]{1,4}(?:-[0-9]{1,4})?(?:,[0-9]{1,4}(?:-[0-9]{1,4})?)*"
 
 
 def parse_label(text: str) -> tuple[str, str]:
@@ -37,7 +37,7 @@ def parse_label_file(text: str, path: str) -> tuple[tuple[str, str], ...]:
 
 def parse_hostname(text: str, option: str) -> str:
     """A host or domain name."""
-    if not _HOST_NAME.fullmatch(text) or len(text) > 63:
+    if not re.fullmatch(_HOST_NAME, text) or len(text) > 63:
         raise UsageError(
             f"invalid {option} {text!r}",
             hint="a name has up to 63 letters, digits, '-' and '.', and starts and ends with a letter or digit",
@@ -143,7 +143,7 @@ def _shares(text: str) -> int | None:
 
 
 def _cpu_list(text: str) -> str:
-    parts = text.split(",") if _CPU_LIST.fullmatch(text) else []
+    parts = text.split(",") if re.fullmatch(_CPU_LIST, text) else []
     for part in parts:
         first, _, last = part.partition("-")
         if last and int(last) < int(first):
