@@ -26,7 +26,8 @@ def host_lock() -> contextlib.AbstractContextManager[int]:
 
 def interfaces() -> set[str]:
     """Names of all interfaces of this machine."""
-    return set(os.listdir("/sys/class/net"))
+    with Netlink() as netlink:
+        return {link.name for link in netlink.links()}
 
 
 def choose(store: Store, network: Network, *, prefer: str = "") -> Network:

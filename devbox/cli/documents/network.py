@@ -7,7 +7,7 @@ from typing import Any
 from devbox.cli.documents import listed, mapped
 from devbox.cli.units import rfc3339
 from devbox.model.network import Endpoint, Network
-from devbox.network import endpoints
+from devbox.network import endpoints, networks
 from devbox.store.database import Store
 
 
@@ -30,7 +30,7 @@ def document(store: Store, network: Network) -> dict[str, Any]:
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
         "Containers": mapped(members),
-        "Options": mapped(network.options),
+        "Options": mapped(_options(network)),
         "Labels": mapped(network.labels),
     }
 
@@ -50,3 +50,12 @@ def _member(names: dict[str, str], endpoint: Endpoint) -> dict[str, Any]:
         "IPv4Address": f"{endpoint.address}/{endpoint.prefix_length}",
         "IPv6Address": "",
     }
+
+
+def _options(network: Network) -> dict[str, str]:
+    options = dict(network.options)
+    if network.driver == "bridge":
+        options["com.docker.network.bridge.name"] = network.bridge
+    if network.name == networks.DEFAULT:
+        options["com.docker.network.bridge.default_bridge"] = "true"
+    return options
