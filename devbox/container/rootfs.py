@@ -90,7 +90,7 @@ def _place(view: View, mount: MountEntry) -> MountEntry:
     else:
         view.make_file(target)
     bound = mount.source if mount.kind == "bind" else None
-    view.cover(target, bound, read_only="ro" in mount.options, empty=mount.kind == "tmpfs")
+    view.cover(target, bound, read_only=bool({"ro", "rro"} & set(mount.options)), empty=mount.kind == "tmpfs")
     return mount._replace(target=target)
 
 

@@ -64,7 +64,7 @@ class Setting(NamedTuple):
     bounding: frozenset[str]
     """capabilities that we can give"""
     hard_limits: Mapping[str, int]
-    """our own hard limits by name, where none higher can be set; empty when any can"""
+    """by name, where none higher can be set"""
     oom_score: int = 0
     pid_namespace: str = ""
     """path of one to join; "" for the container's own, "host" """
@@ -213,8 +213,10 @@ def _linux(config: ContainerConfig, setting: Setting) -> dict[str, Any]:
 
 def _root_propagation(mounts: Sequence[MountEntry]) -> str:
     """A bind mount that is shared or a slave cannot be below a private root."""
-    wanted = {option.removeprefix("r") for mount in mounts for option in mount.options}
-    return "rshared" if "shared" in wanted else "rslave" if "slave" in wanted else "rprivate"
+    wanted = {option for mount in mounts for option in mount.options}
+    if wanted & {"shared", "rshared"}:
+        return "rshared"
+    return "rslave" if wanted & {"slave", "rslave"} else "rprivate"
 
 
 def _namespaces(config: ContainerConfig, setting: Setting) -> list[dict[str, str]]:

@@ -15,11 +15,13 @@ from devbox.model.container import Container, ContainerConfig
 from devbox.model.mount import Mount
 from devbox.store.database import Store
 from devbox.system import procfs
-from devbox.system.namespaces import mounts_of
+from devbox.system.namespaces import mounts_of, outside
+from devbox.system.procfs import is_shared, kernel
 from devbox.system.syscalls import (
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
     move_mount,
+    open_tree,
     open_tree_of,
     openat2,
 )
@@ -30,6 +32,8 @@ _NETWORK_FILES = ("hosts", "hostname", "resolv.conf")
 _INITS = ("/usr/bin/tini-static", "/usr/libexec/docker/docker-init", "/usr/bin/docker-init", "/usr/bin/tini")
 _ELF_INTERPRETER = 3
 _AT_FDCWD = -100
+_RECURSIVE_READ_ONLY = (5, 12)
+"""the kernel that got mount_setattr(2)"""
 
 
 def resolve(store: Store, container: Container) -> tuple[MountEntry, ...]:
@@ -38,7 +42,7 @@ def resolve(store: Store, container: Container) -> tuple[MountEntry, ...]:
     Raises NotFoundError for a source that does not exist; one of `-v` is created, as docker does.
     """
     config = container.config
-    mounts = [_entry(store, mount) for mount in config.mounts]
+    mounts = [_entry(store, container, mount) for mount in config.mounts]
     taken = {mount.target for mount in mounts}
     usual = [*_network_files(store, container), *_shared_memory(store, container)]
     mounts += [mount for mount in usual if mount.target not in taken]
@@ -47,15 +51,46 @@ def resolve(store: Store, container: Container) -> tuple[MountEntry, ...]:
     return tuple(sorted(mounts, key=lambda mount: mount.target.count("/")))
 
 
-def _entry(store: Store, mount: Mount) -> MountEntry:
-    access = "ro" if mount.read_only else "rw"
+def _entry(store: Store, container: Container, mount: Mount) -> MountEntry:
     if mount.kind == "tmpfs":
+        access = "ro" if mount.read_only else "rw"
         return MountEntry("tmpfs", mount.target, "tmpfs", (*_tmpfs_options(mount), access))
     if mount.kind == "volume":
-        return MountEntry(volumes.path(store, mount.source), mount.target, "bind", ("rbind", access, "rprivate"))
-    _check_source(mount)
+        source = volumes.path(store, mount.source)
+    else:
+        _check_source(mount)
+        source = _peer(store, container, mount) if mount.propagation in ("shared", "rshared") else mount.source
     bind = "rbind" if mount.recursive else "bind"
-    return MountEntry(mount.source, mount.target, "bind", (bind, access, mount.propagation or "rprivate"))
+    return MountEntry(source, mount.target, "bind", (bind, _access(mount), mount.propagation or "rprivate"))
+
+
+def _access(mount: Mount) -> str:
+    """Read-only means what is mounted below the source, too, as docker has it where the kernel can (5.12)."""
+    if not mount.read_only:
+        return "rw"
+    return "rro" if mount.recursive and kernel() >= _RECURSIVE_READ_ONLY else "ro"
+
+
+def _peer(store: Store, container: Container, mount: Mount) -> str:
+    """Bring the host's own mount, and no slave of it, into the private namespace that we are in.
+
+    What the container mounts below it is seen by the host then, which is what the user wants.
+    """
+    with outside():
+        if not is_shared(mount.source):
+            raise StateError(
+                f"{mount.source} is not on a shared mount",
+                hint=f"mount --bind {mount.source} {mount.source}; mount --make-shared {mount.source}",
+            )
+        tree = open_tree(mount.source, recursive=mount.recursive)
+    place = f"{store.root.bundle(container.id)}/shared{mount.target.replace('/', '-')}"
+    with opened(tree):
+        if os.path.isdir(mount.source):
+            os.makedirs(place, mode=0o700, exist_ok=True)
+        else:
+            os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        move_mount(tree, place)
+    return place
 
 
 def _check_source(mount: Mount) -> None:

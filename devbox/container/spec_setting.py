@@ -62,12 +62,13 @@ def gather(
 
 
 def hard_limits(bounding: frozenset[str]) -> Mapping[str, int]:
-    """Our own hard limits, above which nothing can be set without CAP_SYS_RESOURCE; empty when we have it."""
+    """Limits above which none can be set: the kernel's, and without CAP_SYS_RESOURCE our own hard ones."""
+    with open("/proc/sys/fs/nr_open") as file:
+        own = {"nofile": int(file.read())}
     if "SYS_RESOURCE" in bounding:
-        return {}
+        return own
     import resource
 
-    own = {}
     for name in LIMITS:
         number = getattr(resource, f"RLIMIT_{name.upper()}", None)
         if number is not None:
@@ -105,7 +106,7 @@ def profile(config: ContainerConfig, bounding: frozenset[str]) -> Mapping[str, A
     machine = os.uname().machine
     if not wanted:
         return seccomp.default(granted, machine)
-    return seccomp.from_document(_parsed(wanted), granted, machine, _kernel())
+    return seccomp.from_document(_parsed(wanted), granted, machine, procfs.kernel())
 
 
 def _compiled_filter(store: Store, container: Container, bounding: frozenset[str]) -> dict[str, str]:
@@ -131,11 +132,6 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"invalid seccomp profile: {error}", hint="it is a JSON file") from error
-
-
-def _kernel() -> tuple[int, int]:
-    major, minor = os.uname().release.split(".")[:2]
-    return int(major), int("".join(digit for digit in minor if digit.isdigit()) or 0)
 
 
 def read_profile(path: str) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from devbox.system.syscalls import CLONE_NEWNET, CLONE_NEWNS, MS_BIND, MS_REC, MS_SLAVE, mount, setns, unshare
 
 _HYBRID_CONTROLLERS = "/sys/fs/cgroup/unified/cgroup.controllers"
+_left: list[int] = []
+"""descriptors of the namespaces that `private_mounts` will return to"""
 
 
 @contextlib.contextmanager
@@ -22,10 +24,22 @@ def private_mounts() -> Iterator[None]:
     Mounts of the host still arrive in it (slave), none of its own leave it. Programs started in the block stay
     there and keep it alive. The calling process may have no other threads.
     """
-    with _returning():
+    with _returning() as home:
         unshare(CLONE_NEWNS)
         mount("", "/", "", MS_REC | MS_SLAVE)
         _show_crun_one_cgroup_version()
+        _left.append(home)
+        try:
+            yield
+        finally:
+            _left.pop()
+
+
+@contextlib.contextmanager
+def outside() -> Iterator[None]:
+    """Run the block in the mount namespace that the innermost `private_mounts` has left."""
+    with _returning():
+        setns(_left[-1], CLONE_NEWNS)
         yield
 
 
@@ -57,12 +71,12 @@ def network_of(netns: int | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _returning() -> Iterator[None]:
+def _returning() -> Iterator[int]:
     """Come back to the mount namespace and working directory of now, whatever the block did."""
     home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield
+        yield home
     finally:
         setns(home, CLONE_NEWNS)
         os.fchdir(directory)

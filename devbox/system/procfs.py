@@ -49,3 +49,28 @@ def send_signal(pid: int, started: int, number: int) -> bool:
     finally:
         os.close(handle)
     return True
+
+
+def kernel() -> tuple[int, int]:
+    """The running kernel's version."""
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int("".join(digit for digit in minor if digit.isdigit()) or 0)
+
+
+def is_shared(path: str) -> bool:
+    """Whether the mount that a path lies on propagates to peers (mount_namespaces(7))."""
+    wanted = os.path.realpath(path)
+    best, shared = "", False
+    with open("/proc/self/mountinfo") as file:
+        for line in file:
+            fields = line.split()
+            point = _unescaped(fields[4])
+            if len(point) >= len(best) and os.path.commonpath((point, wanted)) == point:
+                best, shared = point, any(field.startswith("shared:") for field in fields[6 : fields.index("-")])
+    return shared
+
+
+def _unescaped(text: str) -> str:
+    for escape, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(escape, character)
+    return text

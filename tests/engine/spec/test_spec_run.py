@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,24 @@ from devbox.errors import RefusedError, StateError
 from devbox.model.container import Device, Resources, Ulimit
 from devbox.model.mount import Mount
 from devbox.system import procfs
+from devbox.system.syscalls import MS_PRIVATE, MS_SHARED, mount
 
 Lab = Any
 V1 = cgroups.facts().version == 1
 CGROUP = "/sys/fs/cgroup"
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Path]:
+    """A tmpfs of the host that propagates, with two directories."""
+    place = tmp_path / "shared"
+    place.mkdir()
+    mount("tmpfs", str(place), "tmpfs")
+    mount("", str(place), "", MS_SHARED)
+    (place / "inside").mkdir()
+    (place / "late").mkdir()
+    yield place
+    subprocess.run(["umount", "--recursive", place], check=True)
 
 
 class TestProcess:
@@ -124,6 +139,29 @@ class TestFiles:
         assert done.out == "host/rw/deep/er/file\n"
         assert "Read-only" in done.err
         assert (tmp_path / "a/x").read_text() == "hello\n"
+
+    def test_read_only_is_what_lies_below_it_too(self, lab: Lab, shared: Path) -> None:
+        mount("tmpfs", str(shared / "inside"), "tmpfs")
+        mounts = (Mount("bind", "/v", str(shared), read_only=True),)
+        assert lab.sh("touch /v/x; touch /v/inside/x", mounts=mounts).err.count("Read-only") == 2
+
+    @pytest.mark.parametrize(
+        ("propagation", "out", "arrives"),
+        [("shared", True, True), ("rshared", True, True), ("rslave", False, True), ("", False, False)],
+    )
+    def test_propagation(self, lab: Lab, shared: Path, propagation: Any, out: bool, arrives: bool) -> None:
+        mounts = (Mount("bind", "/v", str(shared), propagation=propagation),)
+        container = lab.start(lab.container("sleep", "60", privileged=True, mounts=mounts))
+        lab.exec(container, "mount -t tmpfs x /v/inside && touch /v/inside/x")
+        assert (shared / "inside/x").exists() is out
+        mount("tmpfs", str(shared / "late"), "tmpfs")
+        (shared / "late/y").touch()
+        assert lab.exec(container, "ls /v/late").split() == ["y"] * arrives
+
+    def test_propagation_of_what_is_not_shared(self, lab: Lab, shared: Path) -> None:
+        mount("", str(shared), "", MS_PRIVATE)
+        with pytest.raises(StateError, match="is not on a shared mount"):
+            lab.sh("true", mounts=(Mount("bind", "/v", str(shared), propagation="shared"),))
 
     def test_v_makes_its_source(self, lab: Lab, tmp_path: Path) -> None:
         lab.sh("touch /x/y", mounts=(Mount("bind", "/x", str(tmp_path / "new/dir"), create_source=True),))
