@@ -79,6 +79,12 @@ class _Command(click.Command):
         self.spec = spec
         self.allow_interspersed_args = spec.interspersed
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[click.shell_completion.CompletionItem]:
+        # behind the image, a word belongs to the command in the container
+        if not self.spec.interspersed and ctx.params.get(self.spec.arguments[0].name):
+            return []
+        return super().shell_complete(ctx, incomplete)
+
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage("", usage(self.spec).removeprefix("usage: "), prefix="Usage:")
 

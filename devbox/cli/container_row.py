@@ -20,7 +20,7 @@ COLUMNS = (
     ("Ports", "PORTS"),
     ("Names", "NAMES"),
 )
-_COMMAND_WIDTH = 20
+COMMAND_WIDTH = 20
 _MOUNT_WIDTH = 15
 
 
@@ -42,7 +42,7 @@ class Rows:
         return {
             "ID": container.id[:12] if self.truncated else container.id,
             "Image": seen.image or self._image_id(container),
-            "Command": _quoted(self._short(command_line(container), _COMMAND_WIDTH)),
+            "Command": quoted(self._short(command_line(container), COMMAND_WIDTH)),
             "CreatedAt": local_time(container.created),
             "RunningFor": ago(container.created, self.now),
             "Status": status(container, self.now),
@@ -86,7 +86,7 @@ def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Go's strconv.Quote."""
     import json
 

@@ -106,7 +106,10 @@ class Context:
         """Show what will happen and ask "y/N" on stdin, as docker's prune does; anything but y is no."""
         sys.stdout.write(f"{warning}\nAre you sure you want to continue? [y/N] ")
         sys.stdout.flush()
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        answer = sys.stdin.readline()
+        if not answer or not sys.stdin.isatty():
+            self.out("")
+        return answer.strip().lower() in ("y", "yes")
 
     def flush(self) -> None:
         """Make everything printed so far visible."""

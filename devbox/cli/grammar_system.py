@@ -11,7 +11,7 @@ _KINDS = "container|image|network|volume"
 COMMANDS = (
     Command(
         ("system", "df"),
-        _SYSTEM + "df",
+        "devbox.cli.commands.usage:df",
         "Show the disk use of devbox",
         (),
         (FORMAT, flag("-v --verbose", "Show each image, container and volume")),

@@ -19,7 +19,8 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         # what an image calls itself must not make print() fail
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    code = run(sys.argv[1:])
+    asked = os.environ.get("_DEVBOX_COMPLETE")
+    code = _complete(asked) if asked else run(sys.argv[1:])
     # tearing the interpreter down would take longer than most commands
     os._exit(code)
 
@@ -52,6 +53,14 @@ def run(words: list[str], context: Context | None = None) -> int:
         from devbox.cli.failures import explain
 
         return explain(context, error)
+
+
+def _complete(instruction: str) -> int:
+    from devbox.cli.completion import answer
+
+    code = answer(instruction)
+    sys.stdout.flush()
+    return code
 
 
 def _dispatch(context: Context, words: list[str]) -> int:

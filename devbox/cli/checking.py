@@ -1,0 +1,32 @@
+"""What `devbox check` asks of each room."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from devbox.container import check as containers
+from devbox.network import check as networks
+from devbox.store.database import Store
+
+
+class Problem(Protocol):
+    """One thing that is wrong, as every room reports it."""
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong."""
+
+    @property
+    def mendable(self) -> bool:
+        """Whether --repair puts it right."""
+
+
+def problems(store: Store, *, repair: bool) -> Iterator[Problem]:
+    """Everything that is wrong, put right where that is wanted and possible."""
+    yield from containers.repair(store) if repair else containers.find(store)
+    yield from networks.repair(store) if repair else networks.find(store)
