@@ -137,7 +137,7 @@ def _completer(what: str) -> Callable[..., list[click.shell_completion.Completio
     def complete(
         _ctx: click.Context, _param: click.Parameter, incomplete: str
     ) -> list[click.shell_completion.CompletionItem]:
-        from devbox.cli.completion import candidates
+        from devbox.cli.candidates import candidates
 
         item = click.shell_completion.CompletionItem
         if what == "file":

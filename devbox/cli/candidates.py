@@ -1,0 +1,42 @@
+"""Words that complete an argument: names of what there is."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from devbox.cli.context import Context
+from devbox.errors import DevboxError
+
+_QUERIES = {
+    "container": "SELECT name FROM containers ORDER BY name",
+    "image": "SELECT name FROM tags ORDER BY name",
+    "network": "SELECT name FROM networks ORDER BY name",
+    "volume": "SELECT name FROM volumes WHERE NOT anonymous ORDER BY name",
+}
+
+
+def candidates(what: str) -> list[str]:
+    """Words for an argument: names of a kind, of several (`a+b`), or fixed ones (`a|b`)."""
+    if "|" in what or (what not in _QUERIES and "+" not in what):
+        return what.split("|")
+    return [name for kind in what.split("+") for name in _names(kind)]
+
+
+def _names(kind: str) -> list[str]:
+    """Nothing where the store cannot be read: a shell has no place for an error."""
+    if os.geteuid() != 0 and not os.environ.get("DEVBOX_ROOT"):
+        return []
+    context = Context()
+    try:
+        names = [str(row[0]) for row in context.store.db.execute(_QUERIES[kind])]
+    except (DevboxError, sqlite3.Error, OSError):
+        return []
+    finally:
+        context.close()
+    if kind != "image":
+        return names
+    from devbox.model.reference import familiar
+
+    short = [familiar(name) for name in names]
+    return [*short, *(name.removesuffix(":latest") for name in short if name.endswith(":latest"))]
