@@ -15,6 +15,10 @@ from devbox.model.container import Resources
 
 MOUNT = "/sys/fs/cgroup"
 PERIOD_MICROSECONDS = 100_000
+SHARES_DEFAULT = 1024
+PIDS_MAX = 1 << 22
+"""the kernel's PID_MAX_LIMIT, as good as no limit; crun cannot say "max" where there was one"""
+_MEMORY = {"limit": "memory", "reservation": "memory_reservation"}
 _NEEDED = {
     "memory": ("memory", "--memory"),
     "memory_swap": ("memory", "--memory-swap"),
@@ -101,6 +105,28 @@ def document(resources: Resources, host: Facts) -> dict[str, Any]:
     cpu = _cpu(resources)
     if cpu:
         limits["cpu"] = cpu
+    return limits
+
+
+def update_document(before: Resources, after: Resources, host: Facts) -> dict[str, Any]:
+    """What changes the limits of a running container: as `document`, and limits that are lifted say so."""
+    limits = document(after, host)
+    lifted = {name for name in after._fields if getattr(before, name) and not getattr(after, name)}
+    if "pids_limit" in lifted and "pids" in host.controllers:
+        limits["pids"] = {"limit": PIDS_MAX}
+    unlimited = {name: -1 for name, field in _MEMORY.items() if field in lifted}
+    if "memory" in lifted and host.swap:
+        unlimited["swap"] = -1
+    processors: dict[str, Any] = {}
+    if "cpus" in lifted:
+        processors = {"quota": -1, "period": PERIOD_MICROSECONDS}
+    if "cpu_shares" in lifted:
+        processors["shares"] = SHARES_DEFAULT
+    if "cpuset_cpus" in lifted:
+        processors["cpus"] = host.processors
+    for kind, values in (("memory", unlimited), ("cpu", processors)):
+        if values:
+            limits[kind] = {**limits.get(kind, {}), **values}
     return limits
 
 

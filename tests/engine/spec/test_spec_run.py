@@ -335,3 +335,27 @@ class TestLimits:
         out = lab.sh(script, resources=Resources(cpuset_cpus="0", cpu_shares=512)).out.split()
         assert out[0] == "0"
         assert out[1] == "512" or not V1
+
+    @pytest.mark.skipif(not V1, reason="the files have other names")
+    def test_they_change_and_go_while_it_runs(self, lab: Lab) -> None:
+        limits = Resources(32 << 20, None, 0.5, 100, "0", 9, 16 << 20)
+        container = lab.start(lab.container("sleep", "60", resources=limits))
+        files = (
+            "memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes cpu/cpu.cfs_quota_us cpu/cpu.shares"
+        )
+
+        def updated(after: Resources) -> list[str]:
+            document = cgroups.update_document(limits, after, cgroups.facts())
+            path = Path(lab.root.bundle(container.id), "resources.json")
+            path.write_text(json.dumps(document))
+            subprocess.run(lab.argv("update", "--resources", str(path), container.id), check=True)
+            script = f"cd {CGROUP}; cat {files} cpuset/cpuset.cpus pids/pids.max"
+            return [str(word) for word in lab.exec(container, script).split()]
+
+        more = updated(limits._replace(memory=128 << 20, cpus=1.5, pids_limit=20))
+        assert more == [str(128 << 20), str(256 << 20), "150000", "100", "0", "20"]
+        less = updated(limits._replace(memory=24 << 20))
+        assert less == [str(24 << 20), str(48 << 20), "50000", "100", "0", "9"]
+        memory, swap, *rest = updated(Resources(pids_limit=None))
+        assert int(memory) == int(swap) > 1 << 60
+        assert rest == ["-1", "1024", cgroups.facts().processors, str(cgroups.PIDS_MAX)]
