@@ -17,7 +17,8 @@ MOUNT = "/sys/fs/cgroup"
 PERIOD_MICROSECONDS = 100_000
 SHARES_DEFAULT = 1024
 PIDS_MAX = 1 << 22
-"""the kernel's PID_MAX_LIMIT, as good as no limit; crun cannot say "max" where there was one"""
+QUOTA_MAX = 8192 * PERIOD_MICROSECONDS
+"""as good as no limit, of processes and of processors: crun 1.8 cannot lift one that is set"""
 _MEMORY = {"limit": "memory", "reservation": "memory_reservation"}
 _NEEDED = {
     "memory": ("memory", "--memory"),
@@ -119,7 +120,7 @@ def update_document(before: Resources, after: Resources, host: Facts) -> dict[st
         unlimited["swap"] = -1
     processors: dict[str, Any] = {}
     if "cpus" in lifted:
-        processors = {"quota": -1, "period": PERIOD_MICROSECONDS}
+        processors = {"quota": QUOTA_MAX, "period": PERIOD_MICROSECONDS}
     if "cpu_shares" in lifted:
         processors["shares"] = SHARES_DEFAULT
     if "cpuset_cpus" in lifted:

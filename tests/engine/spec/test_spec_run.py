@@ -358,4 +358,4 @@ class TestLimits:
         assert less == [str(24 << 20), str(48 << 20), "50000", "100", "0", "9"]
         memory, swap, *rest = updated(Resources(pids_limit=None))
         assert int(memory) == int(swap) > 1 << 60
-        assert rest == ["-1", "1024", cgroups.facts().processors, str(cgroups.PIDS_MAX)]
+        assert rest == [str(cgroups.QUOTA_MAX), "1024", cgroups.facts().processors, str(cgroups.PIDS_MAX)]
