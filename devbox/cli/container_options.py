@@ -6,6 +6,7 @@ import sys
 
 assert sys.platform == "linux"
 
+import json
 import os
 from collections.abc import Mapping
 
@@ -15,12 +16,13 @@ from devbox.cli import container_options_limits as limits
 from devbox.cli import container_options_network as network
 from devbox.container import runtime, spec_mounts, users
 from devbox.container.create import Request
-from devbox.errors import NotFoundError, UsageError
+from devbox.errors import NotFoundError, RefusedError, UsageError
 from devbox.image import catalog, config
+from devbox.model import codec
 from devbox.model.container import ContainerConfig, HealthCheck
 from devbox.model.image import Image, ImageConfig
 from devbox.model.invocation import Invocation
-from devbox.model.options_parse import parse_count, parse_health, parse_label, parse_label_file, parse_log
+from devbox.model.options_parse import is_text, parse_count, parse_health, parse_label, parse_label_file, parse_log
 from devbox.model.values_parse import merge_env, parse_env, parse_env_file, parse_restart, parse_signal
 from devbox.store.database import Store
 
@@ -31,6 +33,7 @@ _TEXT_FILE_MAX = 4 * 1024 * 1024
 
 def wish(store: Store, invocation: Invocation, environ: Mapping[str, str], cwd: str) -> Request:
     """What `run` or `create` asks for, every value of it checked; nothing is changed yet."""
+    _check_text(invocation)
     _check_conflicts(invocation)
     image = _image(store, invocation)
     wanted = _process(ContainerConfig(), invocation, image.config, environ, cwd)
@@ -49,6 +52,8 @@ def wish(store: Store, invocation: Invocation, environ: Mapping[str, str], cwd: 
     wanted = network.joined(wanted, store, invocation, image.config)
     wanted = confinement.confined(wanted, store, invocation, cwd)
     spec_mounts.check_init(wanted)
+    if not is_text(json.dumps(codec.encode(wanted), ensure_ascii=False)):
+        raise RefusedError("the image, or a variable taken from here, has text that is not UTF-8")
     return Request(image, invocation.text("image"), wanted, invocation.text("name"), network.links(invocation))
 
 
@@ -69,6 +74,14 @@ def warnings(invocation: Invocation) -> tuple[str, ...]:
     if publishes and invocation.many("network") == ("host",):
         return ("published ports are discarded: with the host's network every port is the host's",)
     return ()
+
+
+def _check_text(invocation: Invocation) -> None:
+    """Refuse bytes that are no text: the runtime's documents cannot hold them, and crun would change them."""
+    for name, value in invocation.params.items():
+        for word in value if isinstance(value, tuple) else (value,):
+            if isinstance(word, str) and not is_text(word):
+                raise UsageError(f"{word!a} of {name.replace('_', '-')} is not UTF-8 text")
 
 
 def _check_conflicts(invocation: Invocation) -> None:

@@ -102,16 +102,13 @@ class View:
             return None
         if not rest:
             return os.dup(tree.fd)
-        try:
-            return open_beneath(tree.fd, rest, os.O_PATH | os.O_NOFOLLOW)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                return None
-            raise RefusedError(
-                f"cannot look at {real} of the container: {os.strerror(error.errno or 0).lower()}"
-            ) from error
+        with _refusing(real):
+            try:
+                return open_beneath(tree.fd, rest, os.O_PATH | os.O_NOFOLLOW)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+                    return None
+                raise
 
     def is_known(self, real: str) -> bool:
         """Whether `open_path` can tell what will be there."""

@@ -14,6 +14,15 @@ _HOST_NAME = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-
 _CPU_LIST = r"[0-9]{1,4}(?:-[0-9]{1,4})?(?:,[0-9]{1,4}(?:-[0-9]{1,4})?)*"
 
 
+def is_text(text: str) -> bool:
+    """Whether UTF-8 can say it; it has no word for bytes that are no text, and none for half a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def parse_label(text: str) -> tuple[str, str]:
     """Read KEY or KEY=VALUE."""
     key, _, value = text.partition("=")

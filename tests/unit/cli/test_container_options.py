@@ -14,7 +14,7 @@ from devbox.cli.grammar_run import COMMANDS
 from devbox.cli.parse import parse
 from devbox.container import records
 from devbox.container.create import Request
-from devbox.errors import DevboxError, HostError, NotFoundError, UsageError
+from devbox.errors import DevboxError, HostError, NotFoundError, RefusedError, UsageError
 from devbox.image import catalog, config
 from devbox.model.container import Container, ContainerConfig, HealthCheck, RestartPolicy
 from devbox.model.image import HistoryEntry
@@ -388,6 +388,23 @@ class TestConfinement:
             with pytest.raises(HostError, match=name):
                 wish("--cap-add", name, "bare", "sh")
         wish("--cap-add", "ALL", "bare", "sh")
+
+
+class TestText:
+    @pytest.mark.parametrize(
+        "words", [("bare", "echo", "\udcff"), ("-e", "X=\udcff", "bare", "sh"), ("-l", "a=\udcff", "bare", "sh"),
+                  ("-v", "/\udcff:/x", "bare", "sh")]
+    )  # fmt: skip
+    def test_bytes_that_are_none(self, refused: Refused, words: tuple[str, ...]) -> None:
+        assert "is not UTF-8 text" in refused(*words)
+
+    def test_a_variable_of_here_that_is_none(self, wish: Wish) -> None:
+        with pytest.raises(RefusedError, match="not UTF-8"):
+            wish("-e", "X", "bare", "sh", environ={"X": "\udcff"})
+
+    def test_all_that_is(self, wish: Wish) -> None:
+        words = ("sh", "gr\u00fc\u00dfe \U0001f600\n\t$(x)\\ud800")
+        assert wish("bare", *words).config.command == words
 
 
 class TestUpdate:
