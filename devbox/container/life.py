@@ -203,7 +203,9 @@ def update(store: Store, container_id: str, change: Callable[[ContainerConfig], 
         host = cgroups.facts()
         cgroups.check(changed.config.resources, host)
         if changed.config.resources != container.config.resources and is_running(container):
-            document = json.dumps(cgroups.document(changed.config.resources, host))
+            document = json.dumps(
+                cgroups.update_document(container.config.resources, changed.config.resources, host)
+            )
             path = store.root.bundle(container_id) + "/resources.json"
             write_atomic(path, document.encode(), durable=False)
             runtime.call(store.root, container, "update", "--resources", path)
