@@ -12,10 +12,10 @@ import sys
 
 assert sys.platform == "linux"
 
+import _socket
 import contextlib
 import os
 import signal
-import socket
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -66,7 +66,7 @@ class Session:
     def __init__(self, bundle: str) -> None:
         self._bundle = os.open(bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._pipe = -1
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
             # through the descriptor: a path may have 107 bytes only
             self._socket.connect(self._path("attach"))
@@ -204,7 +204,7 @@ class Session:
             os.close(self._pipe)
             self._pipe = -1
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
+            self._socket.shutdown(_socket.SHUT_WR)
 
     def _path(self, name: str) -> str:
         return f"/proc/self/fd/{self._bundle}/{name}"

@@ -71,6 +71,11 @@ def revive(root: Root, container: Container) -> None:
         _spawn(root, container, fifo)
 
 
+def is_reading(root: Root, container_id: str) -> bool:
+    """Whether a logger lives: the container does, or what it wrote last is still being kept."""
+    return _holder(root, container_id) != 0
+
+
 def settled(root: Root, container_id: str, *, timeout: float) -> bool:
     """Wait until the logger of a container that has ended has written everything and left."""
     deadline = time.monotonic() + timeout

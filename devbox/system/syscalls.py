@@ -109,3 +109,13 @@ def move_mount(tree: int, target: str) -> None:
 def syncfs(fd: int) -> None:
     """syncfs(2): everything of the file system that `fd` is on."""
     _check(_libc.syncfs(fd))
+
+
+def inotify_init() -> int:
+    """inotify_init1(2); the descriptor is close-on-exec and does not block."""
+    return _check(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
+
+
+def inotify_add_watch(fd: int, path: str, mask: int) -> int:
+    """inotify_add_watch(2)."""
+    return _check(_libc.inotify_add_watch(fd, os.fsencode(path), mask), path)

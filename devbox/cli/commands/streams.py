@@ -1,0 +1,134 @@
+"""attach, exec, logs and top."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import os
+from typing import TYPE_CHECKING
+
+from devbox.cli.context import Context
+from devbox.errors import StateError, UsageError
+from devbox.model.invocation import Invocation
+
+if TYPE_CHECKING:
+    from devbox.container.logs import Query, Record
+
+
+def logs(context: Context, invocation: Invocation) -> int:
+    """Print what a container has written, stdout to stdout and stderr to stderr."""
+    from devbox.container import logs as container_logs
+    from devbox.container import records
+    from devbox.system.files import write_all
+
+    query = _log_query(invocation)
+    store = context.reconciled()
+    container = records.get(store, invocation.text("container"))
+    if container.config.log.driver == "none":
+        raise StateError(
+            f"container {container.name} has the log driver none, which keeps nothing",
+            hint="create it with another --log-driver",
+        )
+    stamps, details = invocation.flag("timestamps"), invocation.flag("details")
+    for batch in container_logs.read(store, container, query):
+        for fd, data in _runs(batch, stamps=stamps, details=details):
+            write_all(fd, data)
+    return 0
+
+
+def _log_query(invocation: Invocation) -> Query:
+    from devbox.container.logs import Query
+
+    since, until = _microseconds(invocation, "since"), _microseconds(invocation, "until")
+    return Query(
+        _tail(invocation.text("tail")),
+        0 if since is None else since * 1000,
+        0 if until is None else (until + 1) * 1000,
+        invocation.flag("follow"),
+    )
+
+
+def _microseconds(invocation: Invocation, option: str) -> int | None:
+    """A time option, rounded down: a floating-point number cannot hold nanoseconds."""
+    from devbox.cli.units import parse_time
+
+    text = invocation.text(option)
+    return int(parse_time(text, f"--{option}") * 1e6) if text else None
+
+
+def _tail(text: str) -> int | None:
+    """docker takes anything that is no number, or a negative one, for "all"; a slip of the hand is better told."""
+    if text in ("", "all"):
+        return None
+    try:
+        count = int(text)
+    except ValueError:
+        raise UsageError(f"--tail wants a number or all, not {text!r}") from None
+    return None if count < 0 else count
+
+
+def _runs(batch: list[Record], *, stamps: bool, details: bool) -> list[tuple[int, bytes]]:
+    """The bytes to print, neighbours of one stream together."""
+    from devbox.container.logs import nanoseconds, rfc3339
+
+    runs: list[tuple[int, list[bytes]]] = []
+    for record in batch:
+        fd = 1 if record.stream == "stdout" else 2
+        if not runs or runs[-1][0] != fd:
+            runs.append((fd, []))
+        if record.starts and stamps:
+            runs[-1][1].append(f"{rfc3339(nanoseconds(record.time))} ".encode())
+        if record.starts and details:
+            runs[-1][1].append(b" ")
+        runs[-1][1].append(record.data)
+    return [(fd, b"".join(parts)) for fd, parts in runs]
+
+
+def attach(context: Context, invocation: Invocation) -> int:
+    """Join our streams to a running container's; its exit code, or 0 when the user detaches."""
+    from devbox.container import attach as joining
+    from devbox.container import exits, keys, life, records
+    from devbox.system import procfs
+
+    store = context.reconciled()
+    container = records.get(store, invocation.text("container"))
+    detach_keys = keys.parse(invocation.text("detach_keys"))
+    if container.status == "paused":
+        raise StateError(
+            f"container {container.name} is paused", hint=f"unpause it first: devbox unpause {container.name}"
+        )
+    if not exits.is_running(container):
+        raise StateError(
+            f"container {container.name} is not running", hint=f"start it first: devbox start {container.name}"
+        )
+    config = container.config
+    stdin = config.open_stdin and not invocation.flag("no_stdin")
+    joining.check_terminal(stdin=stdin, tty=config.tty)
+    options = joining.Options(
+        tty=config.tty,
+        stdin=stdin,
+        detach_keys=detach_keys,
+        detach_at_end=not config.tty and not config.stdin_once,
+    )
+
+    def forward(number: int) -> None:
+        procfs.send_signal(container.pid, container.pid_start, number)
+
+    session = joining.connect(store.root.bundle(container.id))
+    ended = session.run(options, forward if invocation.flag("sig_proxy") and not config.tty else None)
+    return 0 if ended == "detached" else life.wait(store, container.id)
+
+
+def execute(context: Context, invocation: Invocation) -> int:
+    """Run a command in a running container."""
+    raise NotImplementedError
+
+
+def top(context: Context, invocation: Invocation) -> int:
+    """Print the processes of a container as ps shows them."""
+    raise NotImplementedError
+
+
+_ = os
