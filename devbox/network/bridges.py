@@ -13,8 +13,8 @@ from devbox.errors import ConflictError, HostError
 from devbox.model.network import Network
 from devbox.network import naming, pool
 from devbox.store.database import Store
+from devbox.system.interfaces import Interfaces, Subnet
 from devbox.system.locks import locked
-from devbox.system.netlink import Netlink, Subnet
 
 _SYSCTL = "/proc/sys/net"
 
@@ -26,7 +26,7 @@ def host_lock() -> contextlib.AbstractContextManager[int]:
 
 def interfaces() -> set[str]:
     """Names of all interfaces of this machine."""
-    with Netlink() as netlink:
+    with Interfaces() as netlink:
         return {link.name for link in netlink.links()}
 
 
@@ -54,7 +54,7 @@ def choose(store: Store, network: Network, *, prefer: str = "") -> Network:
 
 def is_up(network: Network) -> bool:
     """Whether the bridge is there, whole."""
-    with Netlink() as netlink:
+    with Interfaces() as netlink:
         found = netlink.link(network.bridge)
     if found is None or not found.up:
         return False
@@ -66,7 +66,7 @@ def is_up(network: Network) -> bool:
 def make(network: Network, mtu: int) -> None:
     """Create the bridge; under the host lock. One that a killed process left half made is made anew."""
     subnet = pool.parse_subnet(network.subnet)
-    with Netlink() as netlink:
+    with Interfaces() as netlink:
         found = netlink.link(network.bridge)
         if found and found.up:
             return
@@ -88,11 +88,11 @@ def make(network: Network, mtu: int) -> None:
 
 def delete(network: Network) -> None:
     """Delete the bridge; absent is fine."""
-    with Netlink() as netlink:
+    with Interfaces() as netlink:
         netlink.delete_link(network.bridge)
 
 
-def index_of(netlink: Netlink, network: Network) -> int:
+def index_of(netlink: Interfaces, network: Network) -> int:
     """The interface index of its bridge."""
     found = netlink.link(network.bridge)
     if found is None:
@@ -109,11 +109,11 @@ def _first(network: Network, subnet: Subnet) -> int:
 def _taken(store: Store, network: Network) -> list[Subnet]:
     rows = store.db.execute("SELECT subnet FROM networks WHERE subnet <> '' AND id <> ?", (network.id,))
     taken = [pool.parse_cidr(row["subnet"]) for row in rows]
-    with Netlink() as netlink:
+    with Interfaces() as netlink:
         return taken + _on_host(netlink) + _nameservers()
 
 
-def _on_host(netlink: Netlink) -> list[Subnet]:
+def _on_host(netlink: Interfaces) -> list[Subnet]:
     return netlink.routes() + [subnet for _, subnet in netlink.addresses()]
 
 

@@ -15,7 +15,7 @@ from devbox.model.network import Endpoint
 from devbox.network import bridges, endpoints, firewall, naming, networks, plumbing
 from devbox.store.database import Store
 from devbox.system import process
-from devbox.system.netlink import Netlink
+from devbox.system.interfaces import Interfaces
 
 _VANISHING_SECONDS = 1.0
 """the kernel takes the interfaces of a namespace down some time after its last process"""
@@ -47,7 +47,7 @@ def repair(store: Store) -> list[Problem]:
     problems = find(store)
     for problem in problems:
         if problem.kind == "interface":
-            with Netlink() as netlink:
+            with Interfaces() as netlink:
                 netlink.delete_link(problem.name)
         elif problem.kind == "rows":
             firewall.withdraw(store, problem.name)
@@ -92,7 +92,7 @@ def _stale_rows(store: Store) -> list[Problem]:
 
 def _broken_bridges(store: Store) -> list[Problem]:
     problems = []
-    with Netlink() as netlink:
+    with Interfaces() as netlink:
         links = {link.name: link for link in netlink.links()}
     for network in networks.every(store):
         places = endpoints.on(store, network.id)

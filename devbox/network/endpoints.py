@@ -12,7 +12,7 @@ import sqlite3
 from devbox.errors import ConflictError, UsageError
 from devbox.model.container import Container
 from devbox.model.network import Endpoint, EndpointWish, Network
-from devbox.network import naming, networks, pool
+from devbox.network import naming, networks, plumbing, pool
 from devbox.store.database import Store
 
 
@@ -75,6 +75,7 @@ def check(store: Store, wish: EndpointWish) -> Network:
 
 def release(store: Store, container_id: str) -> None:
     """Give back addresses and published ports; [tx]."""
+    plumbing.cut_off(of(store, container_id))
     store.db.execute("DELETE FROM ports WHERE container_id = ?", (container_id,))
     store.db.execute("DELETE FROM endpoints WHERE container_id = ?", (container_id,))
 

@@ -14,8 +14,8 @@ from devbox.errors import HostError
 from devbox.model.network import Endpoint, Network
 from devbox.network import bridges, networks, pool
 from devbox.store.database import Store
+from devbox.system.interfaces import Interfaces, Subnet
 from devbox.system.namespaces import network_of
-from devbox.system.netlink import Netlink, Subnet
 
 _IPV6_OFF = "/proc/sys/net/ipv6/conf/default/disable_ipv6"
 
@@ -31,7 +31,7 @@ class Pending(NamedTuple):
 def netns_new() -> int:
     """A new network namespace with lo up, as a descriptor that alone keeps it alive."""
     try:
-        with network_of(None), Netlink() as inside:
+        with network_of(None), Interfaces() as inside:
             inside.set_up("lo")
             if os.path.exists(_IPV6_OFF):
                 with open(_IPV6_OFF, "w") as file:  # of interfaces to come: networks are IPv4 only so far
@@ -52,10 +52,10 @@ def finish(pending: Pending) -> None:
 
     Raises HostError with nothing left behind. The pairs vanish with the namespace, whatever happens to us.
     """
-    with Netlink() as host:
+    with Interfaces() as host:
         try:
             with network_of(pending.netns):
-                inside = Netlink()
+                inside = Interfaces()
             with inside:
                 for endpoint in pending.endpoints:
                     _connect(pending, host, inside, endpoint)
@@ -71,23 +71,31 @@ def attach(store: Store, netns: int, endpoint: Endpoint, *, default_route: bool)
     finish(begin(store, netns, (endpoint._replace(gateway=gateway),)))
 
 
+def cut_off(endpoints: Sequence[Endpoint]) -> None:
+    """Silence interfaces whose addresses are given back: a namespace outlives its last process by some 30 ms."""
+    if endpoints:
+        with Interfaces() as host:
+            for endpoint in endpoints:
+                host.set_down(endpoint.host_interface)
+
+
 def detach(store: Store, endpoint: Endpoint) -> None:
     """Take an endpoint's interface away from its container; absent is fine."""
-    with Netlink() as host:
+    with Interfaces() as host:
         host.delete_link(endpoint.host_interface)
 
 
 def route_by(netns: int, gateway: str) -> None:
     """Give a running container a default route, after the interface of its former one is gone."""
     with network_of(netns):
-        inside = Netlink()
+        inside = Interfaces()
     with inside:
         inside.add_default_route(pool.parse_address(gateway))
 
 
 def replug(network: Network, endpoints: Sequence[Endpoint]) -> None:
     """Put the host's ends of running containers back on a bridge that was made anew."""
-    with Netlink() as host:
+    with Interfaces() as host:
         bridge = bridges.index_of(host, network)
         for endpoint in endpoints:
             if host.link(endpoint.host_interface):
@@ -99,7 +107,7 @@ def default_endpoint(endpoints: Sequence[Endpoint]) -> Endpoint | None:
     return next((endpoint for endpoint in endpoints if endpoint.gateway), None)
 
 
-def _connect(pending: Pending, host: Netlink, inside: Netlink, endpoint: Endpoint) -> None:
+def _connect(pending: Pending, host: Interfaces, inside: Interfaces, endpoint: Endpoint) -> None:
     network = networks.by_id(pending.store, endpoint.network_id)
     host.add_veth(
         endpoint.host_interface,

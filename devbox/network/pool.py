@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from devbox.errors import UsageError
-from devbox.system.netlink import Subnet
+from devbox.system.interfaces import Subnet
 
 _PREFIX_SHORTEST = 8
 _PREFIX_LONGEST = 30

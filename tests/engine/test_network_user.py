@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -274,6 +275,23 @@ def test_sixteen_at_once_get_sixteen_addresses(clean: Island) -> None:
     found = {row[0] for row in clean.query("SELECT address FROM endpoints")}
     assert len(found) == 16
     assert check(clean) == "[]"
+
+
+def test_a_namespace_that_lingers_does_not_answer_for_its_heir(clean: Island) -> None:
+    clean.serve("old")
+    address = clean.address("old")
+    assert clean.fetch(f"http://{address}/hostname")  # the bridge knows now where that address lives
+    keeper = subprocess.Popen(clean.command("sleep", "100", pid=clean.pid("old")))
+    old = os.readlink(f"/proc/{clean.pid('old')}/ns/net")
+    try:
+        assert eventually(lambda: os.readlink(f"/proc/{keeper.pid}/ns/net") == old)
+        clean("rm", "-f", "old")
+        new = clean.serve("new")
+        assert clean.address("new") == address
+        assert [clean.fetch(f"http://{address}/hostname", seconds=0.5) for _ in range(5)] == [new] * 5
+    finally:
+        keeper.kill()
+        keeper.wait()
 
 
 KILLED = """

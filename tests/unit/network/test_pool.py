@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from devbox.errors import UsageError
 from devbox.network import pool
-from devbox.system.netlink import Subnet
+from devbox.system.interfaces import Subnet
 
 ADDRESSES = st.integers(0, 2**32 - 1)
 SUBNETS = st.builds(
