@@ -91,7 +91,8 @@ class _Options:
         self.params[option.name] = (*before, value) if isinstance(before, tuple) else value
 
     def _unknown(self, name: str) -> UsageError:
-        hint = did_you_mean(name, self.by_flag) or f"'{display(self.command)} --help' lists the options"
+        alike = [flag for flag in self.by_flag if flag.startswith("--")] if name.startswith("--") else []
+        hint = did_you_mean(name, alike) or f"'{display(self.command)} --help' lists the options"
         return UsageError(f"unknown option {name} of '{display(self.command)}'", hint=hint)
 
 
