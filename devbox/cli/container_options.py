@@ -14,6 +14,7 @@ from devbox.cli import container_options_confinement as confinement
 from devbox.cli import container_options_files as files
 from devbox.cli import container_options_limits as limits
 from devbox.cli import container_options_network as network
+from devbox.cli import process_options
 from devbox.container import runtime, spec_mounts, users
 from devbox.container.create import Request
 from devbox.errors import NotFoundError, RefusedError, UsageError
@@ -23,17 +24,16 @@ from devbox.model.container import ContainerConfig, HealthCheck
 from devbox.model.image import Image, ImageConfig
 from devbox.model.invocation import Invocation
 from devbox.model.options_parse import is_text, parse_count, parse_health, parse_label, parse_label_file, parse_log
-from devbox.model.values_parse import merge_env, parse_env, parse_env_file, parse_restart, parse_signal
+from devbox.model.values_parse import merge_env, parse_restart, parse_signal
 from devbox.store.database import Store
 
 STREAMS = ("stdin", "stdout", "stderr")
 _HEALTH = ("cmd", "interval", "timeout", "retries", "start-period")
-_TEXT_FILE_MAX = 4 * 1024 * 1024
 
 
 def wish(store: Store, invocation: Invocation, environ: Mapping[str, str], cwd: str) -> Request:
     """What `run` or `create` asks for, every value of it checked; nothing is changed yet."""
-    _check_text(invocation)
+    process_options.check_text(invocation)
     _check_conflicts(invocation)
     image = _image(store, invocation)
     wanted = _process(ContainerConfig(), invocation, image.config, environ, cwd)
@@ -74,14 +74,6 @@ def warnings(invocation: Invocation) -> tuple[str, ...]:
     if publishes and invocation.many("network") == ("host",):
         return ("published ports are discarded: with the host's network every port is the host's",)
     return ()
-
-
-def _check_text(invocation: Invocation) -> None:
-    """Refuse bytes that are no text: the runtime's documents cannot hold them, and crun would change them."""
-    for name, value in invocation.params.items():
-        for word in value if isinstance(value, tuple) else (value,):
-            if isinstance(word, str) and not is_text(word):
-                raise UsageError(f"{word!a} of {name.replace('_', '-')} is not UTF-8 text")
 
 
 def _check_conflicts(invocation: Invocation) -> None:
@@ -136,7 +128,7 @@ def _process(
     cwd: str,
 ) -> ContainerConfig:
     entrypoint, command = _command(invocation, image)
-    user = invocation.text("user") or image.user
+    user = process_options.user(invocation) or image.user
     users.check_user(user)
     for group in invocation.many("group_add"):
         users.check_group(group)
@@ -171,23 +163,14 @@ def _command(invocation: Invocation, image: ImageConfig) -> tuple[tuple[str, ...
 
 
 def _env(invocation: Invocation, image: ImageConfig, environ: Mapping[str, str], cwd: str) -> tuple[str, ...]:
-    from_files = [
-        line
-        for name in invocation.many("env_file")
-        for line in parse_env_file(read_text(name, cwd, "--env-file"), name, environ)
-    ]
-    own = parse_env(invocation.many("env"), environ)
+    merged = merge_env(image.env, process_options.environment(invocation, environ, cwd))
     # as in docker, a bare name that is not set here takes the image's variable away
     absent = {value for value in invocation.many("env") if "=" not in value and value not in environ}
-    merged = merge_env(image.env, from_files, own)
     return tuple(line for line in merged if line.partition("=")[0] not in absent)
 
 
 def _working_dir(invocation: Invocation, image: ImageConfig) -> str:
-    own = invocation.text("workdir")
-    if own and not own.startswith("/"):
-        raise UsageError(f"the working directory {own!r} is invalid: it needs to be an absolute path")
-    path = own or image.working_dir
+    path = process_options.working_dir(invocation) or image.working_dir
     return "/" + os.path.normpath("/" + path).lstrip("/") if path else ""
 
 
@@ -219,21 +202,6 @@ def _health_options(invocation: Invocation) -> dict[str, str]:
 def _labels(invocation: Invocation, image: ImageConfig, cwd: str) -> dict[str, str]:
     labels = dict(image.labels)
     for name in invocation.many("label_file"):
-        labels.update(parse_label_file(read_text(name, cwd, "--label-file"), name))
+        labels.update(parse_label_file(process_options.read_text(name, cwd, "--label-file"), name))
     labels.update(parse_label(text) for text in invocation.many("label"))
     return labels
-
-
-def read_text(name: str, cwd: str, option: str) -> str:
-    """A file of the user's that an option names."""
-    try:
-        with open(os.path.join(cwd, name), "rb") as file:
-            data = file.read(_TEXT_FILE_MAX + 1)
-    except OSError as error:
-        raise UsageError(f"cannot read {option} {name}: {os.strerror(error.errno or 0).lower()}") from error
-    if len(data) > _TEXT_FILE_MAX:
-        raise UsageError(f"{option} {name} is larger than {_TEXT_FILE_MAX >> 20} MiB")
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{option} {name} is not UTF-8 text") from error

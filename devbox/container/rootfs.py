@@ -15,8 +15,8 @@ from typing import NamedTuple
 from devbox.container import users
 from devbox.container.spec import MountEntry, command, environment
 from devbox.container.view import View
-from devbox.errors import CommandNotFoundError, NotExecutableError, RefusedError
-from devbox.model.container import Container
+from devbox.errors import CommandNotFoundError, NotExecutableError, NotFoundError, RefusedError
+from devbox.model.container import Container, ContainerConfig
 from devbox.system.walk import open_beneath, open_root, opened
 
 _SYSTEM_DIRECTORIES = ("dev", "proc", "sys", "etc")
@@ -51,6 +51,31 @@ def prepare(rootfs: str, container: Container, mounts: Sequence[MountEntry] = ()
         env = environment(config, "", home=user.home)
         check_command(view, command(config)[0], env, working_dir, user)
     return Prepared(user, placed, working_dir)
+
+
+def enter(root: str, config: ContainerConfig, program: str, env: Iterable[str]) -> Prepared:
+    """Find the user, working directory and program of a process that joins a running container; nothing is made.
+
+    `root` is /proc/PID/root; user and working directory are those in `config`. Raises as `prepare` does, and
+    NotFoundError for a working directory that does not exist.
+    """
+    with View(open_root(root)) as view:
+        user = users.lookup(view.root, config.user, config.group_add)
+        view.cover("/proc", None)
+        working_dir = _allowed(view, config.working_dir or "/")
+        if view.is_known(working_dir):
+            _check_directory(view, working_dir)
+        check_command(view, program, env, working_dir, user)
+    return Prepared(user, (), working_dir)
+
+
+def _check_directory(view: View, path: str) -> None:
+    fd = view.open_path(path)
+    if fd is None:
+        raise NotFoundError(f"the working directory {path} does not exist in the container")
+    with opened(fd):
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise NotFoundError(f"the working directory {path} is no directory in the container")
 
 
 @contextlib.contextmanager
@@ -95,12 +120,18 @@ def _place(view: View, mount: MountEntry) -> MountEntry:
 
 
 def _working_directory(view: View, path: str) -> str:
+    real = _allowed(view, path)
+    view.make_directory(real)
+    return real
+
+
+def _allowed(view: View, path: str) -> str:
+    """The real path of a working directory, RefusedError for one that may lead out of the container."""
     real = view.real(path)
     if not view.is_known(real) and not (real in _RUNTIME_MOUNTS or real.startswith(("/sys/", "/dev/shm/"))):
         # /proc/self/fd/N and /dev/fd/N lead to whatever the runtime has open, outside of the container too
         where = "" if path == real else f" is {real}, which"
         raise RefusedError(f"the working directory {path}{where} is a place where no process may start")
-    view.make_directory(real)
     return real
 
 

@@ -61,6 +61,28 @@ def gather(
     )
 
 
+def exec_process(config: ContainerConfig, prepared: Prepared, env: tuple[str, ...]) -> dict[str, Any]:
+    """The process document of one that joins a running container, for `crun exec --process`.
+
+    `config` is the container's with what the exec has of its own: command, tty, privileged.
+    """
+    bounding = capabilities.bounding_set()
+    setting = spec.Setting(
+        rootfs="",
+        user=prepared.user,
+        env=env,
+        working_dir=prepared.working_dir,
+        netns="",
+        mounts=(),
+        cgroup="",
+        cgroups=cgroups.facts(),
+        bounding=bounding,
+        hard_limits=hard_limits(bounding),
+        oom_score=_oom_score(),
+    )
+    return spec.process(config._replace(init=False), setting)
+
+
 def hard_limits(bounding: frozenset[str]) -> Mapping[str, int]:
     """Limits above which none can be set: the kernel's, and without CAP_SYS_RESOURCE our own hard ones."""
     with open("/proc/sys/fs/nr_open") as file:

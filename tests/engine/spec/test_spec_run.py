@@ -12,8 +12,14 @@ from typing import Any
 
 import pytest
 
-from devbox.container import cgroups, seccomp_cache
-from devbox.errors import RefusedError, StateError
+from devbox.container import cgroups, rootfs, seccomp_cache, spec_setting
+from devbox.errors import (
+    CommandNotFoundError,
+    NotExecutableError,
+    NotFoundError,
+    RefusedError,
+    StateError,
+)
 from devbox.model.container import Device, Resources, Ulimit
 from devbox.model.mount import Mount
 from devbox.system import procfs
@@ -299,6 +305,54 @@ class TestNamespaces:
             domainname="example.org",
         )
         assert done.out.split() == ["77", "1", "0", "example.org"]
+
+
+class TestExec:
+    def run(self, lab: Lab, container: Any, script: str, **config: Any) -> str:
+        wanted = container.config._replace(command=("sh", "-c", script), **config)
+        prepared = rootfs.enter(f"/proc/{container.pid}/root", wanted, "sh", ("PATH=/bin",))
+        path = Path(lab.root.bundle(container.id), "process.json")
+        path.write_text(json.dumps(spec_setting.exec_process(wanted, prepared, ("PATH=/bin",))))
+        argv = lab.argv("exec", "--process", str(path), container.id)
+        return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    def test_joins_as_somebody_and_somewhere_else(self, lab: Lab) -> None:
+        container = lab.start(lab.container("sleep", "60", mounts=(Mount("tmpfs", "/run"),)))
+        lab.exec(container, "mkdir /run/made; ln -s /run/made /link")
+        out = self.run(lab, container, "id -un; pwd; grep -E '^(CapEff|CapBnd|Seccomp:)' /proc/self/status",
+                       user="web", working_dir="/link")  # fmt: skip
+        assert out.split() == [
+            "web",
+            "/run/made",
+            "CapEff:",
+            "0" * 16,
+            "CapBnd:",
+            "00000000a80425fb",
+            "Seccomp:",
+            "2",
+        ]
+
+    def test_privileged(self, lab: Lab) -> None:
+        container = lab.start(lab.container("sleep", "60"))
+        script = "grep CapEff /proc/self/status"
+        plain, privileged = self.run(lab, container, script), self.run(lab, container, script, privileged=True)
+        assert int(plain.split()[1], 16) < int(privileged.split()[1], 16)
+
+    @pytest.mark.parametrize("place", ["/proc/self/fd/3", "/proc/1/root", "/out"])
+    def test_never_starts_where_the_runtime_has_something_open(self, lab: Lab, place: str) -> None:
+        container = lab.start(lab.container("sleep", "60"))
+        lab.exec(container, "ln -s /dev/fd/3 /out")
+        with pytest.raises(RefusedError):
+            self.run(lab, container, "ls", working_dir=place)
+
+    def test_what_is_not_there(self, lab: Lab) -> None:
+        container = lab.start(lab.container("sleep", "60"))
+        with pytest.raises(NotFoundError):
+            self.run(lab, container, "ls", working_dir="/nosuch")
+        with pytest.raises(CommandNotFoundError):
+            rootfs.enter(f"/proc/{container.pid}/root", container.config, "nosuch", ("PATH=/bin",))
+        with pytest.raises(NotExecutableError):
+            rootfs.enter(f"/proc/{container.pid}/root", container.config, "/etc/passwd", ())
 
 
 class TestLimits:
