@@ -6,9 +6,8 @@ import sys
 
 assert sys.platform == "linux"
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from devbox.cli import container_options_confinement as confinement
 from devbox.cli import container_options_files as files
@@ -52,9 +51,23 @@ def wish(store: Store, invocation: Invocation, environ: Mapping[str, str], cwd: 
     wanted = network.joined(wanted, store, invocation, image.config)
     wanted = confinement.confined(wanted, store, invocation, cwd)
     spec_mounts.check_init(wanted)
-    if not is_text(json.dumps(codec.encode(wanted), ensure_ascii=False)):
-        raise RefusedError("the image, or a variable taken from here, has text that is not UTF-8")
+    for text in _texts(codec.encode(wanted)):
+        if not is_text(text):
+            raise RefusedError(
+                f"the image, or a variable taken from here, has text that is none: {ascii(text)[:80]}"
+            )
     return Request(image, invocation.text("image"), wanted, invocation.text("name"), network.links(invocation))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every string in a document."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
 
 
 def update(invocation: Invocation, config: ContainerConfig) -> ContainerConfig:
@@ -157,8 +170,8 @@ def _command(invocation: Invocation, image: ImageConfig) -> tuple[tuple[str, ...
     words = first + rest
     if not words:
         raise UsageError("no command specified", hint="the image has none of its own: write one after its name")
-    if not words[0] or any("\0" in word for word in words):
-        raise UsageError("the command is empty, or has a NUL character in it")
+    if not words[0]:
+        raise UsageError("the command is empty")
     return first, rest
 
 

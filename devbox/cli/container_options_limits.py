@@ -42,7 +42,7 @@ def ulimits(invocation: Invocation) -> tuple[Ulimit, ...]:
         own = most.get(limit.name, UNLIMITED)
         if (limit.hard if limit.hard >= 0 else UNLIMITED) > own:
             raise HostError(
-                f"--ulimit {limit.name} cannot be above {own} here: that is this process's own hard limit",
-                hint="raise it with 'ulimit -H', or give devbox CAP_SYS_RESOURCE",
+                f"--ulimit {limit.name} cannot be above {own} here",
+                hint="that is this process's own hard limit ('ulimit -H'), or the kernel's (sysctl fs.nr_open)",
             )
     return tuple(wanted.values())

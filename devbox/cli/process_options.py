@@ -44,13 +44,11 @@ def working_dir(invocation: Invocation) -> str:
 
 
 def check_text(invocation: Invocation) -> None:
-    """Refuse bytes that are no text: the runtime's documents cannot hold them, and crun would change them."""
+    """Refuse what is no text: the runtime's documents cannot hold it, and crun would change it."""
     for name, value in invocation.params.items():
         for word in value if isinstance(value, tuple) else (value,):
             if isinstance(word, str) and not is_text(word):
-                raise UsageError(f"{word!a} of {name.replace('_', '-')} is not UTF-8 text")
-            if isinstance(word, str) and "\0" in word:
-                raise UsageError(f"{word!a} of {name.replace('_', '-')} has a NUL character in it")
+                raise UsageError(f"{ascii(word)[:80]} of {name.replace('_', '-')} is not UTF-8 text without a NUL")
 
 
 def read_text(name: str, cwd: str, option: str) -> str:

@@ -15,12 +15,12 @@ _CPU_LIST = r"[0-9]{1,4}(?:-[0-9]{1,4})?(?:,[0-9]{1,4}(?:-[0-9]{1,4})?)*"
 
 
 def is_text(text: str) -> bool:
-    """Whether UTF-8 can say it; it has no word for bytes that are no text, and none for half a character."""
+    """Whether UTF-8 and C can hold it: no byte that is no text, no half of a character, no NUL."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return "\0" not in text
 
 
 def parse_label(text: str) -> tuple[str, str]:

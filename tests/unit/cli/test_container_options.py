@@ -51,12 +51,8 @@ def store(tmp_path: Path) -> Store:
             created=0.0, config=members, diff_ids=[diff_id], history=[HistoryEntry(comment=name)]
         )
         image = catalog.add(store, config.write(document), [1], names=[name], reason="import")
-    network = {"id": "d" * 64, "name": "net", "driver": "bridge", "created": 0.0, "subnet": "10.99.0.0/24",
-               "gateway": "10.99.0.1", "bridge": "db0", "internal": 0, "labels_json": "{}", "options_json": "{}",
-               "own_subnet": 1}  # fmt: skip
-    store.db.execute(
-        f"INSERT INTO networks ({','.join(network)}) VALUES ({','.join('?' * len(network))})", [*network.values()]
-    )
+    add_network(store, "bridge", "10.98.0")
+    add_network(store, "net", "10.99.0")
     other = ContainerConfig(
         hostname="others",
         mounts=(
@@ -68,6 +64,25 @@ def store(tmp_path: Path) -> Store:
     with store.transaction():
         records.insert(store, Container(OTHER, "other", 0.0, image.id, "bare", other))
     return store
+
+
+def add_network(store: Store, name: str, prefix: str) -> None:
+    """A row without the interface that making one would make."""
+    network = {
+        "id": os.urandom(32).hex(),
+        "name": name,
+        "driver": "bridge",
+        "created": 0.0,
+        "subnet": f"{prefix}.0/24",
+        "gateway": f"{prefix}.1",
+        "bridge": f"br-{name}",
+        "internal": 0,
+        "labels_json": "{}",
+        "options_json": "{}",
+        "own_subnet": 1,
+    }
+    marks = ",".join("?" * len(network))
+    store.db.execute(f"INSERT INTO networks ({','.join(network)}) VALUES ({marks})", [*network.values()])
 
 
 Wish = Callable[..., Request]
@@ -393,13 +408,13 @@ class TestConfinement:
 class TestText:
     @pytest.mark.parametrize(
         "words", [("bare", "echo", "\udcff"), ("-e", "X=\udcff", "bare", "sh"), ("-l", "a=\udcff", "bare", "sh"),
-                  ("-v", "/\udcff:/x", "bare", "sh")]
+                  ("-v", "/\udcff:/x", "bare", "sh"), ("bare", "a\0b")]
     )  # fmt: skip
     def test_bytes_that_are_none(self, refused: Refused, words: tuple[str, ...]) -> None:
         assert "is not UTF-8 text" in refused(*words)
 
     def test_a_variable_of_here_that_is_none(self, wish: Wish) -> None:
-        with pytest.raises(RefusedError, match="not UTF-8"):
+        with pytest.raises(RefusedError, match="text that is none"):
             wish("-e", "X", "bare", "sh", environ={"X": "\udcff"})
 
     def test_all_that_is(self, wish: Wish) -> None:
