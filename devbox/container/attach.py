@@ -16,10 +16,10 @@ import _socket
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
-from devbox.container import keys
+from devbox.container import keyboard, keys
 from devbox.container.pump import Flow, Outlet, pump, reader, writer
 from devbox.errors import StateError, UsageError
 from devbox.system import signals, terminal
@@ -35,8 +35,6 @@ _PIPE_FLAGS = os.O_WRONLY | os.O_NONBLOCK
 _CONTROL_LINE = 199
 """bytes; conmon reads as much at once, and of two lines that arrive together it would take the first twice"""
 PROXIED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-_FATAL = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
-_TERMINAL = (*_FATAL, signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT)
 
 Ended = Literal["ended", "detached"]
 """the container's streams have ended, or the user left it running"""
@@ -84,6 +82,8 @@ class Session:
 
     def resize(self, rows: int, columns: int) -> None:
         """Give the container's terminal a size; before its process starts it begins with it."""
+        if not rows or not columns:
+            return
         line = f"{rows} {columns}".ljust(_CONTROL_LINE - 1) + "\n"
         # conmon may just be gone, or its pipe be full of sizes that it has not read yet
         with contextlib.suppress(OSError):
@@ -99,30 +99,21 @@ class Session:
         `forward` gets the signals that arrive here without a terminal. With one the keys make the container's own
         signals; ours end this process, with the terminal as it was. BrokenPipeError when nobody reads our output.
         """
+        if options.tty:
+            self.resize(*terminal.size())
         if options.tty and options.stdin and os.isatty(0):
-            return self._run_in_terminal(options)
-        caught = PROXIED if forward else ()
-        with signals.arriving(caught) as arrivals:
-            return self._copy(options, arrivals, forward or _ignore)
+            with keyboard.joined(self.resize) as watched:
+                return self._copy(options, watched)
+        with signals.arriving(PROXIED if forward else ()) as arrivals:
 
-    def _run_in_terminal(self, options: Options) -> Ended:
-        with signals.arriving(_TERMINAL) as arrivals, terminal.raw(0) as ours:
+            def pass_on() -> None:
+                for number in os.read(arrivals, 64):
+                    if forward:
+                        forward(number)
 
-            def act(number: int) -> None:
-                if number in _FATAL:
-                    ours.suspend()
-                    signals.die_of(number)
-                elif number == signal.SIGTSTP:
-                    ours.suspend()
-                    signals.stop_here(number)
-                if number != signal.SIGWINCH:
-                    ours.resume()
-                self.resize(*terminal.size(0))
+            return self._copy(options, {arrivals: pass_on})
 
-            self.resize(*terminal.size(0))
-            return self._copy(options, arrivals, act)
-
-    def _copy(self, options: Options, arrivals: int, act: Callable[[int], None]) -> Ended:
+    def _copy(self, options: Options, watched: Mapping[int, Callable[[], None]]) -> Ended:
         detach = keys.Filter(options.detach_keys) if options.tty else None
         flows = [self._output(options)]
         if options.stdin:
@@ -134,11 +125,7 @@ class Session:
             left = bool(detach and detach.detached) or (options.detach_at_end and flows[-1].ended)
             return flows[0].ended or left
 
-        def signalled() -> None:
-            for number in os.read(arrivals, 64):
-                act(number)
-
-        pump(flows, over, {arrivals: signalled})
+        pump(flows, over, watched)
         return "detached" if left and not flows[0].ended else "ended"
 
     def _output(self, options: Options) -> Flow:
@@ -218,7 +205,3 @@ def _flags(link: str) -> int:
 def connect(bundle: str) -> Session:
     """Join the container of a bundle; StateError when it has no monitor."""
     return Session(bundle)
-
-
-def _ignore(_number: int) -> None:
-    """Without a receiver no signal is caught, so none arrives."""

@@ -102,11 +102,26 @@ def pump(
                 flow.advance()
 
 
-def _poll(events: Mapping[int, int]) -> dict[int, int]:
+def drain(flows: Iterable[Flow], patience: float) -> None:
+    """Move what is left, until nothing has come for `patience` seconds; a slow outlet is waited for."""
+    going = [flow for flow in flows if not flow.ended]
+    while going:
+        waits = {flow: flow.awaited() for flow in going}
+        blocked = any(event == select.POLLOUT for _, event in waits.values())
+        ready = _poll(dict(waits.values()), None if blocked else patience)
+        if not ready:
+            return
+        for flow, (fd, _) in waits.items():
+            if fd in ready:
+                flow.advance()
+        going = [flow for flow in going if not flow.ended]
+
+
+def _poll(events: Mapping[int, int], patience: float | None = None) -> dict[int, int]:
     poll = select.poll()
     for fd, event in events.items():
         poll.register(fd, event)
-    return dict(poll.poll())
+    return dict(poll.poll(None if patience is None else patience * 1000))
 
 
 def writer(fd: int) -> Outlet:

@@ -74,3 +74,27 @@ def _unescaped(text: str) -> str:
     for escape, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(escape, character)
     return text
+
+
+def descendants(pid: int) -> list[int]:
+    """A process, its descendants, and the others of its session, unless that is ours too."""
+    relations = sorted(_relations())
+    sessions = {session for other, _, session in relations if other == pid} - {os.getsid(0)}
+    found = {pid}
+    for other, parent, session in relations:
+        if parent in found or session in sessions:
+            found.add(other)
+    return sorted(found)
+
+
+def _relations() -> list[tuple[int, int, int]]:
+    relations = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            relations.append((int(name), int(fields[1]), int(fields[3])))
+    return relations

@@ -37,6 +37,7 @@ _OPEN_TREE_CLONE = 1
 _AT_RECURSIVE = 0x8000
 _AT_EMPTY_PATH = 0x1000
 _MOVE_MOUNT_F_EMPTY_PATH = 0x4
+_PR_SET_CHILD_SUBREAPER = 36
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -119,3 +120,8 @@ def inotify_init() -> int:
 def inotify_add_watch(fd: int, path: str, mask: int) -> int:
     """inotify_add_watch(2)."""
     return _check(_libc.inotify_add_watch(fd, os.fsencode(path), mask), path)
+
+
+def become_subreaper() -> None:
+    """prctl(2) with PR_SET_CHILD_SUBREAPER: orphaned descendants become our children, to be waited for."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))

@@ -63,10 +63,20 @@ def raw(fd: int) -> Iterator[Raw]:
         terminal.suspend()
 
 
-def size(fd: int) -> tuple[int, int]:
-    """Rows and columns; (0, 0) when `fd` is no terminal."""
-    try:
-        columns, rows = os.get_terminal_size(fd)
-    except OSError:
-        return 0, 0
-    return rows, columns
+def size(*descriptors: int) -> tuple[int, int]:
+    """Rows and columns of the first that is a terminal, of 0, 1 and 2 when none is named; (0, 0) for none."""
+    for fd in descriptors or (0, 1, 2):
+        try:
+            columns, rows = os.get_terminal_size(fd)
+        except OSError:
+            continue
+        return rows, columns
+    return 0, 0
+
+
+def resize(fd: int, rows: int, columns: int) -> None:
+    """Give a pty a size; its foreground processes are told by SIGWINCH."""
+    import fcntl
+    import struct
+
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

@@ -122,8 +122,40 @@ def attach(context: Context, invocation: Invocation) -> int:
 
 
 def execute(context: Context, invocation: Invocation) -> int:
-    """Run a command in a running container."""
-    raise NotImplementedError
+    """Run a command in a running container; its exit code."""
+    from devbox.container import attach as joining
+    from devbox.container import execute as running
+    from devbox.container import keys, records
+    from devbox.container.exec_process import Request
+
+    tty, stdin = invocation.flag("tty"), invocation.flag("interactive")
+    request = Request(
+        command=invocation.many("command"),
+        env=_exec_env(context, invocation),
+        user=invocation.text("user"),
+        working_dir=invocation.text("workdir"),
+        privileged=invocation.flag("privileged"),
+        tty=tty,
+    )
+    options = running.Options(stdin, invocation.flag("detach"), keys.parse(invocation.text("detach_keys")))
+    if not options.detach:
+        joining.check_terminal(stdin=stdin, tty=tty)
+    return running.execute(
+        context.store, records.get(context.store, invocation.text("container")), request, options
+    )
+
+
+def _exec_env(context: Context, invocation: Invocation) -> tuple[str, ...]:
+    from devbox.model.values_parse import merge_env, parse_env, parse_env_file
+
+    layers = []
+    for name in invocation.many("env_file"):
+        try:
+            with open(os.path.join(context.cwd, name), encoding="utf-8") as file:
+                layers.append(parse_env_file(file.read(), name, context.environ))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read --env-file {name}: {error}") from error
+    return merge_env(*layers, parse_env(invocation.many("env"), context.environ))
 
 
 def top(context: Context, invocation: Invocation) -> int:

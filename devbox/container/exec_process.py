@@ -1,0 +1,217 @@
+"""Starting a further process in a running container with `crun exec` (or runc)."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from devbox.container import capabilities, runtime, spec, users
+from devbox.container.exits import is_running
+from devbox.errors import (
+    CommandNotFoundError,
+    ContainerRuntimeError,
+    DevboxError,
+    NotExecutableError,
+    RefusedError,
+    StateError,
+    UsageError,
+)
+from devbox.model.container import Container
+from devbox.model.values_parse import merge_env
+from devbox.network import links
+from devbox.store.database import Store
+from devbox.system import process, terminal
+from devbox.system.files import write_all
+from devbox.system.namespaces import mounts_of
+from devbox.system.walk import open_in_root, open_root, opened
+
+_NOT_EXECUTABLE = ("permission denied", "not permitted", "exec format", "chdir", "is a directory")
+"""parts of what the runtimes say about a command that exists"""
+
+
+class Request(NamedTuple):
+    """What to run; what is empty is as in the container's own process."""
+
+    command: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    """"NAME=value", over the container's own"""
+    user: str = ""
+    working_dir: str = ""
+    privileged: bool = False
+    tty: bool = False
+
+
+class Started(NamedTuple):
+    """A process that runs: its pid here, and our side of its terminal (-1 without one)."""
+
+    pid: int
+    console: int = -1
+
+
+def start(store: Store, container: Container, request: Request, streams: tuple[int, int, int]) -> Started:
+    """Start a process whose stdin, stdout and stderr are `streams`, or a terminal where one was asked for.
+
+    The runtime has left when this returns, so the process is a child of the nearest subreaper. Raises StateError
+    for a container that does not run or is paused, the 126/127 errors for a command that cannot be executed.
+    """
+    _check(container)
+    document = _document(store, container, request)
+    bundle = store.root.bundle(container.id)
+    with _files(bundle) as base, _console(bundle, base, wanted=request.tty) as listener:
+        _write(f"{bundle}/{base}.json", document)
+        argv = [
+            runtime.program(container), "--root", runtime.state_directory(store.root), "--log", f"{base}.log",
+            "exec", "--detach", "--pid-file", f"{base}.pid", "--process", f"{base}.json",
+        ]  # fmt: skip
+        if listener is not None:
+            argv += ["--console-socket", f"{base}.sock"]
+        with _place_of(container):
+            # short names: the path of a socket may have 107 bytes only
+            os.chdir(bundle)
+            pid = process.spawn([*argv, container.id], files=tuple(enumerate(streams)), new_session=True)
+        if process.wait(pid) != 0:
+            raise _failure(container, request, _read(f"{bundle}/{base}.log"))
+        started = int(_read(f"{bundle}/{base}.pid"))
+        return Started(started, -1 if listener is None else _accept(listener))
+
+
+def _check(container: Container) -> None:
+    if container.status == "paused":
+        raise StateError(
+            f"container {container.name} is paused", hint=f"unpause it first: devbox unpause {container.name}"
+        )
+    if not is_running(container):
+        raise StateError(
+            f"container {container.name} is not running", hint=f"start it first: devbox start {container.name}"
+        )
+
+
+def _document(store: Store, container: Container, request: Request) -> dict[str, Any]:
+    """The OCI process: the one the container was started with, with other words, and links as they are now."""
+    config = container.config
+    with open(store.root.bundle(container.id) + "/config.json") as file:
+        document: dict[str, Any] = json.load(file)["process"]
+    with opened(open_root(f"/proc/{container.pid}/root")) as root:
+        user = users.lookup(root, request.user or config.user, config.group_add)
+        working_dir = _working_dir(root, request, config.working_dir)
+    env = spec.environment(
+        config,
+        spec.hostname(container),
+        tty=request.tty,
+        links=links.environment(store, container.id),
+        home=user.home,
+    )
+    document.update(
+        terminal=request.tty,
+        args=list(request.command),
+        env=list(merge_env(env, request.env)),
+        cwd=working_dir,
+        user={**document["user"], "uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
+    )
+    if request.privileged:
+        everything = [f"CAP_{name}" for name in sorted(capabilities.bounding_set())]
+        document["capabilities"] = dict.fromkeys(("bounding", "permitted", "effective"), everything)
+        document["noNewPrivileges"] = False
+    rows, columns = terminal.size() if request.tty else (0, 0)
+    if rows and columns:
+        document["consoleSize"] = {"height": rows, "width": columns}
+    return document
+
+
+def _working_dir(root: int, request: Request, default: str) -> str:
+    path = request.working_dir or default or "/"
+    if not path.startswith("/"):
+        raise UsageError(f"the working directory {path!r} is not an absolute path")
+    try:
+        os.close(open_in_root(root, path, os.O_PATH | os.O_DIRECTORY))
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            # a descriptor of the runtime's, shown in /proc, is a way out of the container
+            raise RefusedError(f"the working directory {path!r} leads through a link of /proc") from error
+        reason = os.strerror(error.errno or 0).lower()
+        raise NotExecutableError(f"cannot enter the working directory {path!r}: {reason}") from error
+    return path
+
+
+def _place_of(container: Container) -> contextlib.AbstractContextManager[None]:
+    """The mount namespace in which the runtime can work on this kind of host."""
+    try:
+        os.stat(f"/proc/{container.monitor_pid}/ns/mnt")
+    except FileNotFoundError:
+        return contextlib.nullcontext()
+    return mounts_of(container.monitor_pid)
+
+
+@contextlib.contextmanager
+def _files(bundle: str) -> Iterator[str]:
+    """A beginning of file names in the bundle that is ours; such files are gone at the end."""
+    base = f"exec.{os.getpid()}"
+    try:
+        yield base
+    finally:
+        for suffix in ("json", "log", "pid", "sock"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{bundle}/{base}.{suffix}")
+
+
+def _write(path: str, document: dict[str, Any]) -> None:
+    # it holds secrets: -e values
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with opened(fd):
+        write_all(fd, json.dumps(document).encode())
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, errors="replace") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+@contextlib.contextmanager
+def _console(bundle: str, base: str, *, wanted: bool) -> Iterator[Any]:
+    """A socket on which the runtime hands over the terminal that it makes; None when none is wanted."""
+    if not wanted:
+        yield None
+        return
+    import socket
+
+    place = os.open(bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    with opened(place), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(f"/proc/self/fd/{place}/{base}.sock")
+        listener.listen(1)
+        yield listener
+
+
+def _accept(listener: Any) -> int:
+    import socket
+
+    listener.settimeout(5)
+    connection, _ = listener.accept()
+    with connection:
+        _, descriptors, _, _ = socket.recv_fds(connection, 4096, 1, socket.MSG_CMSG_CLOEXEC)
+    return int(descriptors[0])
+
+
+def _failure(container: Container, request: Request, log: str) -> DevboxError:
+    reason = runtime.sentence(log) or "no reason given"
+    words = reason.lower()
+    message = f"cannot run {request.command[0]!r} in container {container.name}: {reason}"
+    if not is_running(container):
+        return StateError(f"container {container.name} has just ended")
+    if "executable file" in words or ("no such file" in words and "chdir" not in words):
+        return CommandNotFoundError(message)
+    if any(
+        part in words for part in ("permission denied", "not permitted", "exec format", "chdir", "is a directory")
+    ):
+        return NotExecutableError(message)
+    return ContainerRuntimeError(message)
