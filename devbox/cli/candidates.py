@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 
 from devbox.cli.context import Context
@@ -25,8 +24,6 @@ def candidates(what: str) -> list[str]:
 
 def _names(kind: str) -> list[str]:
     """Nothing where the store cannot be read: a shell has no place for an error."""
-    if os.geteuid() != 0 and not os.environ.get("DEVBOX_ROOT"):
-        return []
     context = Context()
     try:
         names = [str(row[0]) for row in context.store.db.execute(_QUERIES[kind])]
@@ -34,8 +31,10 @@ def _names(kind: str) -> list[str]:
         return []
     finally:
         context.close()
-    if kind != "image":
-        return names
+    return _familiar(names) if kind == "image" else names
+
+
+def _familiar(names: list[str]) -> list[str]:
     from devbox.model.reference import familiar
 
     short = [familiar(name) for name in names]

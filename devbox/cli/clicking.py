@@ -75,7 +75,7 @@ class _Root(_Group):
 
 class _Command(click.Command):
     def __init__(self, spec: Command, params: list[click.Parameter]) -> None:
-        super().__init__(spec.path[-1], help=spec.help, params=params, hidden=spec.hidden, epilog=spec.epilog)
+        super().__init__(spec.path[-1], help=spec.help, params=params, hidden=spec.hidden)
         self.spec = spec
         self.allow_interspersed_args = spec.interspersed
 
@@ -87,6 +87,15 @@ class _Command(click.Command):
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage("", usage(self.spec).removeprefix("usage: "), prefix="Usage:")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        shown = {param.name: param.get_help_record(ctx) for param in self.get_params(ctx)}
+        apart = [(title, [option.name for option in options]) for title, options in self.spec.sections]
+        rest = shown.keys() - {name for _, names in apart for name in names}
+        for title, names in [("Options", [name for name in shown if name in rest]), *apart]:
+            records = [record for name in names if (record := shown[name])]
+            with formatter.section(title):
+                formatter.write_dl(records)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         names = ["devbox " + " ".join(path) for path in (self.spec.path, *self.spec.aliases)]

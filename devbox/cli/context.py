@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from devbox.errors import DevboxError, HostError
 
 if TYPE_CHECKING:
-    from devbox.store.database import Store
-    from devbox.store.root import Root
+    if sys.platform == "linux":
+        from devbox.store.database import Store
+        from devbox.store.root import Root
+    else:
+        Store: TypeAlias = Any
+        Root: TypeAlias = Any
 
 KERNEL_NEEDED = (5, 11)
 
@@ -38,11 +43,12 @@ class Context:
     @property
     def store(self) -> Store:
         """The store; HostError where this host or this user cannot have one."""
-        if self._store is None:
+        if sys.platform == "linux" and self._store is None:
             _check_host(self.environ)
             from devbox.store.database import Store
 
             self._store = Store.open(self._root)
+        assert self._store is not None  # main lets no command through elsewhere
         return self._store
 
     def use_root(self, root: Root) -> None:
@@ -51,12 +57,11 @@ class Context:
 
     def reconciled(self) -> Store:
         """The store after everything that happened behind its back is booked: what listings look at."""
-        from devbox.container.reconcile import reconcile
+        if sys.platform == "linux" and os.geteuid() == 0:
+            from devbox.container.reconcile import reconcile
 
-        store = self.store
-        if os.geteuid() == 0:
-            reconcile(store)
-        return store
+            reconcile(self.store)
+        return self.store
 
     def out(self, text: str) -> None:
         """Print one line."""
@@ -94,12 +99,12 @@ class Context:
         lines = f"devbox: {escape(error.message)}\n"
         if error.hint:
             lines += f"  {escape(error.hint)}\n"
-        try:
+        # what cannot be written has no reader, or is why there is an error
+        with contextlib.suppress(OSError):
             sys.stdout.flush()
+        with contextlib.suppress(OSError):
             sys.stderr.write(lines)
             sys.stderr.flush()
-        except OSError:
-            pass  # nobody is left to be told
         return error.exit_code
 
     def confirm(self, warning: str) -> bool:
@@ -123,11 +128,10 @@ class Context:
 
 
 def _check_host(environ: Mapping[str, str]) -> None:
-    if not sys.platform.startswith("linux"):
-        raise HostError("devbox runs containers on Linux only so far")
-    if os.geteuid() != 0 and not environ.get("DEVBOX_ROOT"):
-        raise HostError("devbox needs root", hint="run it with sudo")
-    release = os.uname().release
-    numbers = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())
-    if numbers < KERNEL_NEEDED:
-        raise HostError(f"the kernel {release} is too old", hint="devbox needs Linux 5.11 or newer")
+    if sys.platform == "linux":
+        if os.geteuid() != 0 and not environ.get("DEVBOX_ROOT"):
+            raise HostError("devbox needs root", hint="run it with sudo")
+        release = os.uname().release
+        numbers = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())
+        if numbers < KERNEL_NEEDED:
+            raise HostError(f"the kernel {release} is too old", hint="devbox needs Linux 5.11 or newer")

@@ -54,7 +54,10 @@ class Command(NamedTuple):
     interspersed: bool = True
     """False: options end at the first argument, so that the rest may belong to another program"""
     hidden: bool = False
-    epilog: str = ""
+    anywhere: bool = False
+    """it runs on any system, not only where there are containers"""
+    sections: tuple[tuple[str, tuple[Option, ...]], ...] = ()
+    """for the help page: titles with the options below them, the rest comes first"""
 
 
 GROUPS = {

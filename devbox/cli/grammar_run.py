@@ -111,6 +111,16 @@ _CONTAINER = (
     *_LIFE,
     many("-a --attach", "STREAM", "Attach to stdin, stdout or stderr", complete="stdin|stdout|stderr"),
 )
+_SECTIONS = (
+    ("Process", _PROCESS),
+    ("Image", _IMAGE),
+    ("Identity", _IDENTITY),
+    ("Files", _FILES),
+    ("Network", _NETWORK),
+    ("Limits", _LIMITS),
+    ("Confinement", _CONFINEMENT),
+    ("Life", _LIFE),
+)
 _IMAGE_AND_COMMAND = (
     Argument("image", complete="image"),
     Argument("command", "*", metavar="[COMMAND] [ARG...]"),
@@ -130,6 +140,7 @@ COMMANDS = (
         ),
         aliases=(("run",),),
         interspersed=False,
+        sections=_SECTIONS,
     ),
     Command(
         ("container", "create"),
@@ -139,6 +150,7 @@ COMMANDS = (
         _CONTAINER,
         aliases=(("create",),),
         interspersed=False,
+        sections=_SECTIONS,
     ),
     Command(
         ("container", "exec"),

@@ -18,7 +18,7 @@ COMMANDS = (
     ),
     Command(
         ("system", "info"),
-        _SYSTEM + "info",
+        "devbox.cli.commands.host:info",
         "Show the state of devbox and this host",
         (),
         (FORMAT_INSPECT,),
@@ -62,6 +62,7 @@ COMMANDS = (
         "Show the versions of devbox and what it uses",
         (),
         (FORMAT_INSPECT,),
+        anywhere=True,
     ),
     Command(
         ("inspect",),
@@ -76,7 +77,7 @@ COMMANDS = (
     ),
     Command(
         ("check",),
-        _SYSTEM + "check",
+        "devbox.cli.commands.host:check",
         "Find missing, altered or surplus files of the store",
         (),
         (flag("--repair", "Repair what can be repaired"),),
@@ -94,5 +95,6 @@ COMMANDS = (
         _SYSTEM + "completion",
         "Print the completion script of a shell",
         (Argument("shell", complete="bash|zsh|fish", metavar="bash|zsh|fish"),),
+        anywhere=True,
     ),
 )

@@ -10,7 +10,7 @@ from devbox.cli import grammar
 from devbox.cli.context import Context
 from devbox.cli.grammar import Command
 from devbox.cli.parse import HelpWanted, did_you_mean, parse
-from devbox.errors import DevboxError, UsageError
+from devbox.errors import DevboxError, HostError, UsageError
 
 
 def main() -> NoReturn:
@@ -71,6 +71,8 @@ def _dispatch(context: Context, words: list[str]) -> int:
         invocation = parse(command, words[named:])
     except HelpWanted:
         return _help(list(command.path))
+    if sys.platform != "linux" and not command.anywhere:
+        raise HostError("devbox runs containers on Linux only so far")
     return _handler(command)(context, invocation)  # type: ignore[no-any-return,operator]
 
 

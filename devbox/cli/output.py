@@ -74,6 +74,13 @@ def documents(context: Context, invocation: Invocation, docs: Sequence[Mapping[s
             context.out(for_terminal(template.render(document)))
 
 
+def one(context: Context, wanted: str, document: Mapping[str, Any]) -> None:
+    """Print one object through a format: json or a template."""
+    from devbox.cli.template import Template
+
+    context.out(for_terminal(Template("{{json .}}" if wanted == "json" else wanted).render(document)))
+
+
 def for_terminal(text: str) -> str:
     """Escape what a template printed when a person looks at it; scripts get the bytes as they are."""
     return escape(text) if sys.stdout.isatty() else text

@@ -1,10 +1,9 @@
-"""info, version, check and completion."""
+"""version and completion: what needs neither Linux nor a store."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from devbox.cli.context import Context
+from devbox.cli.output import one
 from devbox.model.invocation import Invocation
 
 
@@ -15,7 +14,7 @@ def version(context: Context, invocation: Invocation) -> int:
     wanted = invocation.text("format")
     if wanted:
         whole = not wanted.startswith(("{{.Client", "{{.Server.Version"))
-        _formatted(context, wanted, document(with_programs=whole))
+        one(context, wanted, document(with_programs=whole))
         return 0
     shown = document(with_programs=True)
     client = shown["Client"]
@@ -29,48 +28,6 @@ def version(context: Context, invocation: Invocation) -> int:
         context.out(f" {component['Name']}:")
         context.out(f"  Version:          {component['Version']}")
     return 0
-
-
-def info(context: Context, invocation: Invocation) -> int:
-    """`devbox info`."""
-    from devbox.cli.documents.info import document
-    from devbox.cli.info_text import lines
-
-    shown = document(context.reconciled())
-    wanted = invocation.text("format")
-    if wanted:
-        _formatted(context, wanted, shown)
-        return 0
-    for line in lines(shown):
-        context.out(line)
-    for warning in shown["Warnings"]:
-        context.err(warning)
-    return 0
-
-
-def _formatted(context: Context, wanted: str, shown: dict[str, Any]) -> None:
-    from devbox.cli.output import for_terminal
-    from devbox.cli.template import Template
-
-    context.out(for_terminal(Template("{{json .}}" if wanted == "json" else wanted).render(shown)))
-
-
-def check(context: Context, invocation: Invocation) -> int:
-    """Find, and with --repair mend, what is missing, altered or surplus; 1 when something is left."""
-    from devbox.cli.checking import problems
-
-    repair = invocation.flag("repair")
-    left = 0
-    for problem in problems(context.reconciled(), repair=repair):
-        mended = repair and problem.mendable
-        left += not mended
-        context.out(f"{'repaired' if mended else 'found'}: {problem.sentence}")
-    if not left:
-        context.out("the store is in order")
-        return 0
-    hint = "" if repair else ": 'devbox check --repair' repairs what can be repaired"
-    context.err(f"{left} problem{'s' * (left != 1)} left{hint}")
-    return 1
 
 
 def completion(context: Context, invocation: Invocation) -> int:

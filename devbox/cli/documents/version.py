@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import re
 import sys
 from typing import Any
 
 from devbox import __version__
+from devbox.errors import HostError
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 _PROGRAMS = ("crun", "runc", "conmon", "nft", "skopeo")
@@ -14,11 +16,13 @@ _PROGRAMS = ("crun", "runc", "conmon", "nft", "skopeo")
 
 def document(*, with_programs: bool) -> dict[str, Any]:
     """The document; asking the programs for their versions starts each of them."""
-    system = os.uname()
+    import platform
+
+    system = platform.uname()
     common = {
         "Version": __version__,
         "ApiVersion": "1.50",
-        "Os": system.sysname.lower(),
+        "Os": system.system.lower(),
         "Arch": _ARCHITECTURES.get(system.machine, system.machine),
         "KernelVersion": system.release,
         "PythonVersion": ".".join(map(str, sys.version_info[:3])),
@@ -35,22 +39,18 @@ def document(*, with_programs: bool) -> dict[str, Any]:
 
 
 def _program(name: str) -> dict[str, str] | None:
-    version = program_version(name)
-    return {"Name": name, "Version": version} if version else None
+    """Its name and version, None when it is not installed."""
+    output = _output([name, "--version"])
+    match = re.search(rb"\d+\.\d+[\w.+~-]*", output or b"")
+    version = match[0].decode() if match else "unknown"
+    return None if output is None else {"Name": name, "Version": version}
 
 
-def program_version(name: str) -> str:
-    """What a program calls its version, "" when it is not installed."""
-    if sys.platform != "linux":
-        return ""
-    import re
+def _output(command: list[str]) -> bytes | None:
+    output = None
+    if sys.platform == "linux":
+        from devbox.system import process
 
-    from devbox.errors import HostError
-    from devbox.system import process
-
-    try:
-        result = process.run([name, "--version"], check=False)
-    except HostError:
-        return ""
-    match = re.search(rb"\d+\.\d+[\w.+~-]*", result.output)
-    return match[0].decode() if match else "unknown"
+        with contextlib.suppress(HostError):
+            output = process.run(command, check=False).output
+    return output
