@@ -61,14 +61,18 @@ def _entry(store: Store, container: Container, mount: Mount) -> MountEntry:
         _check_source(mount)
         source = _peer(store, container, mount) if mount.propagation in ("shared", "rshared") else mount.source
     bind = "rbind" if mount.recursive else "bind"
-    return MountEntry(source, mount.target, "bind", (bind, _access(mount), mount.propagation or "rprivate"))
+    return MountEntry(
+        source, mount.target, "bind", (bind, _access(mount, source), mount.propagation or "rprivate")
+    )
 
 
-def _access(mount: Mount) -> str:
-    """Read-only means what is mounted below the source, too, as docker has it where the kernel can (5.12)."""
+def _access(mount: Mount, source: str) -> str:
+    """Read-only means what is mounted below the source, too, as docker has it where the kernel can."""
     if not mount.read_only:
         return "rw"
-    return "rro" if mount.recursive and kernel() >= _RECURSIVE_READ_ONLY else "ro"
+    # crun 1.8 knows rro for directories only
+    recursive = mount.recursive and kernel() >= _RECURSIVE_READ_ONLY and os.path.isdir(source)
+    return "rro" if recursive else "ro"
 
 
 def _peer(store: Store, container: Container, mount: Mount) -> str:

@@ -137,7 +137,7 @@ class TestFiles:
         mounts = (
             Mount("bind", "/rw", str(tmp_path / "a")),
             Mount("bind", "/rw/deep/er", str(tmp_path), read_only=True),
-            Mount("bind", "/one/file", str(tmp_path / "file")),
+            Mount("bind", "/one/file", str(tmp_path / "file"), read_only=True),
         )
         done = lab.sh(
             "echo hello > /rw/x; cat /one/file; touch /rw/deep/er/no; ls /rw/deep/er/file", mounts=mounts
