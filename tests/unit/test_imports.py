@@ -129,3 +129,34 @@ def test_starting_the_command_line_loads_little() -> None:
     code = "import sys; before = set(sys.modules); import devbox.cli.main; print(*(set(sys.modules) - before))"
     child = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert not NOT_AT_START & set(child.stdout.split())
+
+
+HOT = ("run", "create", "start", "stop", "kill", "rm", "wait", "exec", "logs", "attach", "ps", "port", "inspect")
+NEEDED_BY_THE_ENGINE = {"ctypes", "datetime", "sqlite3"}
+"""sqlite3 itself imports datetime"""
+
+
+def loaded_by(code: str, *words: str) -> set[str]:
+    line = f"import sys; before = set(sys.modules); {code}; print(*(set(sys.modules) - before), file=sys.stderr)"
+    child = subprocess.run([sys.executable, "-c", line, *words], capture_output=True, text=True, check=True)
+    return set(child.stderr.split())
+
+
+@pytest.mark.parametrize("word", HOT)
+def test_a_hot_command_loads_nothing_heavy(word: str) -> None:
+    from devbox.cli import grammar
+
+    command, _ = grammar.find([word])
+    assert command is not None
+    module = command.handler.partition(":")[0]
+    loaded = loaded_by(f"import devbox.cli.main, {module}")
+    assert not loaded & NOT_AT_START - NEEDED_BY_THE_ENGINE
+
+
+@pytest.mark.parametrize("line", ["ps", "ps -aq", "version -f {{.Client.Version}}", "run --nmae"])
+def test_a_hot_command_runs_without_anything_heavy(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEVBOX_ROOT", str(tmp_path))
+    loaded = loaded_by("import devbox.cli.main; devbox.cli.main.run(sys.argv[1:])", *line.split())
+    assert not loaded & NOT_AT_START - NEEDED_BY_THE_ENGINE

@@ -27,30 +27,31 @@ def document(*, with_programs: bool) -> dict[str, Any]:
         "KernelVersion": system.release,
         "PythonVersion": ".".join(map(str, sys.version_info[:3])),
     }
-    programs = [_program(name) for name in _PROGRAMS] if with_programs else []
+    programs = _programs() if with_programs else []
     return {
         "Client": {**common, "Context": "default"},
         "Server": {
             **common,
             "Platform": {"Name": "devbox"},
-            "Components": [{"Name": "Engine", "Version": __version__}, *filter(None, programs)],
+            "Components": [{"Name": "Engine", "Version": __version__}, *programs],
         },
     }
 
 
-def _program(name: str) -> dict[str, str] | None:
-    """Its name and version, None when it is not installed."""
-    output = _output([name, "--version"])
-    match = re.search(rb"\d+\.\d+[\w.+~-]*", output or b"")
-    version = match[0].decode() if match else "unknown"
-    return None if output is None else {"Name": name, "Version": version}
-
-
-def _output(command: list[str]) -> bytes | None:
-    output = None
+def _programs() -> list[dict[str, str]]:
+    """Those that are installed; all are asked at once."""
+    running = {}
+    outputs = {}
     if sys.platform == "linux":
         from devbox.system import process
 
-        with contextlib.suppress(HostError):
-            output = process.run(command, check=False).output
-    return output
+        for name in _PROGRAMS:
+            with contextlib.suppress(HostError):
+                running[name] = process.start([name, "--version"])
+        outputs = {name: process.finish(each).output for name, each in running.items()}
+    return [{"Name": name, "Version": _number(output)} for name, output in outputs.items()]
+
+
+def _number(output: bytes) -> str:
+    match = re.search(rb"\d+\.\d+[\w.+~-]*", output)
+    return match[0].decode() if match else "unknown"
