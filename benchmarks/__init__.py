@@ -1,0 +1,1 @@
+"""devbox beside docker and podman: run `python3 benchmarks/run.py`."""
