@@ -17,10 +17,12 @@ from devbox.system import nft
 from devbox.system.files import write_atomic
 from devbox.system.locks import locked
 
+_CHANGES_MAX = 500
+
 
 class _Wanted(NamedTuple):
     sides: tuple[rules.Side, ...]
-    elements: tuple[str, ...]
+    ports: tuple[rules.Published, ...]
 
 
 def publish(store: Store, container_id: str) -> None:
@@ -49,9 +51,7 @@ def ensure(store: Store) -> None:
         if written == wanted:
             return
         _forget(store)
-        if written is not None and written.sides == wanted.sides:
-            _change(store, written, wanted)
-        else:
+        if written is None or written.sides != wanted.sides or not _change(store, written, wanted):
             _write(store, wanted)
         _remember(store, wanted)
 
@@ -83,10 +83,10 @@ def _wanted(store: Store) -> _Wanted:
         for network in networks.every(store)
         if network.driver == "bridge"
     )
-    return _Wanted(sides, tuple(rules.element(port) for port in _published(store)))
+    return _Wanted(sides, _published(store))
 
 
-def _published(store: Store) -> list[rules.Published]:
+def _published(store: Store) -> tuple[rules.Published, ...]:
     """Each claimed port with the address its container has on the first network that has an outside."""
     rows = store.db.execute(
         "SELECT protocol, host_address, host_port, container_port, address, "
@@ -94,7 +94,7 @@ def _published(store: Store) -> list[rules.Published]:
         "JOIN endpoints USING (container_id) WHERE gateway <> '' "
         "GROUP BY protocol, host_address, host_port ORDER BY protocol, host_address, host_port"
     )
-    return [rules.Published(row[0], row[1], row[2], row[4], row[3]) for row in rows]
+    return tuple(rules.Published(row[0], row[1], row[2], row[4], row[3]) for row in rows)
 
 
 def _written(store: Store) -> _Wanted | None:
@@ -111,26 +111,33 @@ def _fingerprint(store: Store) -> int:
 
 def _write(store: Store, wanted: _Wanted) -> None:
     table = naming.table(store.root)
-    script = rules.whole(table, wanted.sides, wanted.elements)
+    script = rules.whole(table, wanted.sides, wanted.ports)
     if _drops_unknown():
         script += rules.passage(table, wanted.sides, jumps=_jumps(table))
     nft.apply(script)
-    _forget_flows(wanted.elements)
+    _forget_flows(wanted.ports)
 
 
-def _change(store: Store, written: _Wanted, wanted: _Wanted) -> None:
-    gone = sorted(set(written.elements) - set(wanted.elements))
-    new = sorted(set(wanted.elements) - set(written.elements))
-    nft.apply(rules.change(naming.table(store.root), gone, new))
+def _change(store: Store, written: _Wanted, wanted: _Wanted) -> bool:
+    """Replace the ports that differ; False when there are too many for one message, or the kernel refused."""
+    gone = sorted(set(written.ports) - set(wanted.ports))
+    new = sorted(set(wanted.ports) - set(written.ports))
+    if len(gone) + len(new) > _CHANGES_MAX:
+        return False
+    try:
+        nft.change_elements(naming.table(store.root), list(map(rules.packed, gone)), list(map(rules.packed, new)))
+    except OSError:
+        return False
     _forget_flows((*gone, *new))
+    return True
 
 
-def _forget_flows(elements: Iterable[str]) -> None:
-    ports = {port for element in elements if (port := rules.udp_port(element))}
-    if ports:
+def _forget_flows(ports: Iterable[rules.Published]) -> None:
+    numbers = {port.host_port for port in ports if port.protocol == "udp"}
+    if numbers:
         from devbox.system import conntrack
 
-        conntrack.forget_udp(ports)
+        conntrack.forget_udp(numbers)
 
 
 def _drops_unknown() -> bool:
@@ -165,8 +172,9 @@ def _recall(store: Store) -> tuple[int, _Wanted] | None:
 
     try:
         with open(_record(store), "rb") as file:
-            fingerprint, sides, elements = json.loads(file.read())
-            return fingerprint, _Wanted(tuple(rules.Side(*side) for side in sides), tuple(elements))
+            fingerprint, sides, ports = json.loads(file.read())
+            sides, ports = (rules.Side(*side) for side in sides), (rules.Published(*port) for port in ports)
+            return fingerprint, _Wanted(tuple(sides), tuple(ports))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 

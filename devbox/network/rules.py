@@ -15,8 +15,12 @@ import sys
 
 assert sys.platform == "linux"
 
+import struct
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from devbox.network import pool
+from devbox.system import nft
 
 
 class Side(NamedTuple):
@@ -79,7 +83,7 @@ forward oifname @bridges drop
 """
 
 
-def whole(table: str, sides: Sequence[Side], published: Sequence[str]) -> str:
+def whole(table: str, sides: Sequence[Side], published: Sequence[Published]) -> str:
     """One transaction that makes the table what it should be, whether and whatever it was.
 
     Chains are emptied instead of deleted, which would make the kernel wait.
@@ -94,30 +98,30 @@ def whole(table: str, sides: Sequence[Side], published: Sequence[str]) -> str:
     for name, elements in _members(sides).items():
         if elements:
             lines.append(f"add element ip {table} {name} {{ {', '.join(elements)} }}")
-    lines += [f"add element ip {table} {element}" for element in published]
+    lines += [f"add element ip {table} {element(port)}" for port in published]
     lines += [f"add rule ip {table} {rule}" for rule in _RULES.splitlines()]
     return "\n".join(lines) + "\n"
 
 
-def change(table: str, gone: Sequence[str], new: Sequence[str]) -> str:
-    """One transaction that replaces elements; a port goes from one container to another without a gap."""
-    lines = [f"delete element ip {table} {element}" for element in gone]
-    lines += [f"add element ip {table} {element}" for element in new]
-    return "\n".join(lines) + "\n"
-
-
 def element(port: Published) -> str:
-    """The map and element of a published port."""
+    """The map and element of a published port, in nft's language."""
     target = f"{port.address} . {port.port}"
     if port.host_address == "0.0.0.0":
         return f"published {{ {port.protocol} . {port.host_port} : {target} }}"
     return f"published_at {{ {port.host_address} . {port.protocol} . {port.host_port} : {target} }}"
 
 
-def udp_port(element: str) -> int:
-    """The host port of an element of UDP, else 0."""
-    words = element.replace("{", " ").split()
-    return int(words[words.index("udp") + 2]) if "udp" in words else 0
+def packed(port: Published) -> nft.Element:
+    """The same as the kernel has it."""
+    key = bytes((6 if port.protocol == "tcp" else 17, 0, 0, 0)) + struct.pack(">HH", port.host_port, 0)
+    value = _packed_address(port.address) + struct.pack(">HH", port.port, 0)
+    if port.host_address == "0.0.0.0":
+        return nft.Element("published", key, value)
+    return nft.Element("published_at", _packed_address(port.host_address) + key, value)
+
+
+def _packed_address(text: str) -> bytes:
+    return pool.parse_address(text).to_bytes(4, "big")
 
 
 def passage(chain: str, sides: Sequence[Side], *, jumps: bool) -> str:

@@ -10,9 +10,10 @@ import sys
 assert sys.platform == "linux"
 
 import _socket  # `socket` costs a command 3 ms and adds nothing that is needed here
+import functools
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self
 
 NETLINK_ROUTE = 0
@@ -30,7 +31,9 @@ _NLMSG_DONE = 3
 _NLMSGERR_ATTR_MSG = 1
 _SOL_NETLINK = 270
 _NETLINK_EXT_ACK = 11
+NLA_F_NESTED = 0x8000
 _NLA_TYPE_MASK = 0x3FFF
+_BATCH_BEGIN, _BATCH_END = 16, 17
 _HEADER = struct.Struct("=IHHII")
 
 
@@ -92,6 +95,33 @@ class Netlink:
             if not interrupted:
                 return answers
 
+    def batch(self, subsystem: int, messages: Sequence[tuple[int, int, bytes]]) -> None:
+        """Send (type, flags, body) messages to a netfilter subsystem as one transaction: all of them or none.
+
+        Raises OSError with the reason of the first that the kernel refuses.
+        """
+        border = struct.pack(">BBH", 0, 0, subsystem)
+        framed = [
+            (_BATCH_BEGIN, 0, border),
+            *((kind, flags | _NLM_F_ACK, body) for kind, flags, body in messages),
+            (_BATCH_END, 0, border),
+        ]
+        data = b""
+        for kind, flags, body in framed:
+            self._sequence += 1
+            data += _HEADER.pack(_HEADER.size + len(body), kind, flags | _NLM_F_REQUEST, self._sequence, 0) + body
+        self._socket.send(data)
+        refused: OSError | None = None
+        for _ in messages:
+            answer = self._socket.recv(1 << 18)
+            _, _, flags, _, _ = _HEADER.unpack_from(answer)
+            try:
+                _check(answer[_HEADER.size :], flags)
+            except OSError as error:
+                refused = refused or error
+        if refused:
+            raise refused
+
     def _answers(self) -> tuple[list[Message], bool]:
         answers: list[Message] = []
         interrupted = False
@@ -110,6 +140,12 @@ class Netlink:
                 if kind in (_NLMSG_ERROR, _NLMSG_DONE):
                     return answers, interrupted
                 answers.append(Message(kind, body))
+
+
+@functools.cache
+def netfilter() -> Netlink:
+    """One socket for the life of the process: closing one waits 15 ms for the kernel to free what was deleted."""
+    return Netlink(NETLINK_NETFILTER)
 
 
 def _check(body: bytes, flags: int) -> None:

@@ -12,10 +12,12 @@ def test_ports_of_every_address_and_of_one_go_to_different_maps() -> None:
     assert rules.element(local) == "published_at { 127.0.0.1 . udp . 8080 : 172.17.0.2 . 80 }"
 
 
-def test_the_udp_port_of_an_element() -> None:
-    for address, protocol, expected in (("0.0.0.0", "udp", 53), ("10.0.0.1", "udp", 53), ("0.0.0.0", "tcp", 0)):
-        port = rules.Published(protocol, address, 53, "172.17.0.2", 5353)
-        assert rules.udp_port(rules.element(port)) == expected
+def test_what_the_kernel_has_of_a_port() -> None:
+    everywhere = rules.Published("tcp", "0.0.0.0", 8080, "172.17.0.2", 80)
+    key, value = bytes.fromhex("06000000 1f900000"), bytes.fromhex("ac110002 00500000")
+    assert rules.packed(everywhere) == ("published", key, value)
+    local = everywhere._replace(host_address="127.0.0.1", protocol="udp")
+    assert rules.packed(local) == ("published_at", bytes.fromhex("7f000001 11000000 1f900000"), value)
 
 
 def test_an_internal_network_is_neither_masqueraded_nor_open() -> None:
@@ -26,12 +28,6 @@ def test_an_internal_network_is_neither_masqueraded_nor_open() -> None:
 
 def test_a_table_without_networks_has_no_empty_element_lists() -> None:
     assert "add element" not in rules.whole("t", (), ())
-
-
-def test_a_change_removes_before_it_adds() -> None:
-    assert rules.change("t", ["published { a }"], ["published { b }"]) == (
-        "delete element ip t published { a }\nadd element ip t published { b }\n"
-    )
 
 
 def test_a_passage_is_entered_once() -> None:
