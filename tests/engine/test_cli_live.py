@@ -1,0 +1,125 @@
+"""What listings say of containers that really run."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+from tests.engine.conftest import Box
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def test_stats_measure_memory_processor_and_processes(box: Box, name: str) -> None:
+    burn = "x=$(head -c 20000000 /dev/zero | tr '\\0' x); while :; do :; done"
+    box("run", "-d", "--name", name, "-m", "256m", "busybox", "sh", "-c", burn)
+    try:
+        until(lambda: "MiB / 256MiB" in box.out("stats", "--no-stream", "--format", "{{.MemUsage}}", name))
+        row = box.json("stats", "--no-stream", "--format", "json", name)
+        assert float(row["CPUPerc"].rstrip("%")) > 20
+        assert 5 < float(row["MemPerc"].rstrip("%")) < 100
+        assert row["PIDs"] == "1"
+        assert row["Name"] == name
+    finally:
+        box("rm", "-f", name)
+    assert box("stats", "--no-stream", name, check=False).returncode == 125
+
+
+def test_stats_redraw_a_terminal_until_interrupted(box: Box, name: str) -> None:
+    box("run", "-d", "--name", name, "busybox", "sleep", "60")
+    master, slave = pty.openpty()
+    try:
+        child = box.popen("stats", stdin=slave, stdout=slave, stderr=subprocess.DEVNULL)
+        shown = b""
+        while shown.count(b"\x1b[2J") < 3:
+            shown += os.read(master, 65536)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(10) == 130
+        assert name.encode() in shown
+    finally:
+        os.close(slave)
+        os.close(master)
+        box("rm", "-f", name)
+
+
+def test_events_are_told_as_they_happen(box: Box, name: str) -> None:
+    words = ("events", "-f", f"container={name}", "--format", "{{.Action}}")
+    with box.popen(*words, stdout=subprocess.PIPE) as follower:
+        assert follower.stdout is not None
+        time.sleep(0.5)
+        box("run", "--name", name, "busybox", "true")
+        box("rm", name)
+        actions = [follower.stdout.readline().decode().strip() for _ in range(4)]
+        follower.kill()
+    assert actions == ["create", "start", "die", "destroy"]
+
+
+def test_ps_and_inspect_agree_on_a_running_container(box: Box, name: str) -> None:
+    options = ("--label", f"test={name}", "--expose", "81", "-p", "127.0.0.1::80")
+    box("run", "-d", "--name", name, *options, "busybox", "sleep", "60")
+    try:
+        document = box.json("inspect", name)[0]
+        port = document["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"]
+        row = json.loads(box.out("ps", "--filter", f"label=test={name}", "--format", "json"))
+        assert row["Ports"] == f"81/tcp, 127.0.0.1:{port}->80/tcp"
+        assert row["ID"] == document["Id"][:12]
+        assert row["State"] == document["State"]["Status"] == "running"
+        with open(f"/proc/{document['State']['Pid']}/cmdline", "rb") as file:
+            assert file.read() == b"sleep\0" + b"60\0"
+        assert box.out("port", name, "80") == f"127.0.0.1:{port}"
+    finally:
+        box("rm", "-f", name)
+
+
+def test_size_counts_what_was_written(box: Box, name: str) -> None:
+    box("run", "--name", name, "busybox", "sh", "-c", "head -c 1234567 /dev/zero > /x")
+    try:
+        size = box.out("ps", "-a", "-s", "--filter", f"name={name}", "--format", "{{.Size}}")
+        assert size.startswith("1.23MB (virtual ")
+        document = box.json("inspect", "-s", name)[0]
+        assert document["SizeRw"] == 1234567
+        assert document["SizeRootFs"] > 1234567
+    finally:
+        box("rm", name)
+
+
+def test_container_prune_spares_what_runs_and_what_is_not_meant(box: Box, name: str) -> None:
+    box("run", "-d", "--name", name, "--label", f"t={name}", "busybox", "sleep", "60")
+    box("run", "--name", name + "-old", "--label", f"t={name}", "busybox", "true")
+    box("run", "--name", name + "-other", "busybox", "true")
+    try:
+        mine = ("container", "prune", "-f", "--filter", f"label=t={name}")
+        assert "Deleted" not in box.out(*mine, "--filter", "until=1h")
+        printed = box.out(*mine)
+        assert printed.startswith("Deleted Containers:\n")
+        assert printed.endswith("Total reclaimed space: 0B")
+        names = box.out("ps", "-a", "--filter", f"name={name}", "--format", "{{.Names}}").splitlines()
+        assert sorted(names) == [name, name + "-other"]
+    finally:
+        box("rm", "-f", name, name + "-other")
+
+
+def test_nothing_is_left_after_a_reset(fresh_box: Box, name: str) -> None:
+    fresh_box("run", "-d", "--name", name, "-v", "data:/d", "-p", "0:80", "busybox", "sleep", "60", check=False)
+    fresh_box("network", "create", "net-" + name)
+    fresh_box("volume", "create", "vol", check=False)
+    fresh_box("system", "reset", "--force")
+    assert fresh_box.out("ps", "-aq") == ""
+    assert fresh_box.out("network", "ls", "-q", "--filter", "type=custom") == ""
+    assert fresh_box.out("info", "-f", "{{.Containers}} {{.Images}}") == "0 0"
+    assert not os.listdir(fresh_box.root / "volumes")
+    assert not os.listdir(fresh_box.root / "layers")
+
+
+def test_check_finds_nothing_wrong_with_a_running_container(fresh_box: Box) -> None:
+    assert fresh_box.out("check") == "the store is in order"
