@@ -47,6 +47,11 @@ class Store:
                 hint="run devbox as root, or set DEVBOX_ROOT to a directory of yours",
             ) from error
         except sqlite3.DatabaseError as error:
+            if os.statvfs(root.state).f_flag & os.ST_RDONLY:
+                raise StoreError(
+                    f"{root.state} is on a read-only file system",
+                    hint="mount it writable, or set DEVBOX_ROOT to another directory",
+                ) from error
             raise StoreError(
                 f"cannot open {root.database}: {error}", hint="run 'devbox check --repair'"
             ) from error

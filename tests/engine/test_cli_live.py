@@ -7,8 +7,10 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.engine.conftest import Box
 
@@ -123,3 +125,19 @@ def test_nothing_is_left_after_a_reset(fresh_box: Box, name: str) -> None:
 
 def test_check_finds_nothing_wrong_with_a_running_container(fresh_box: Box) -> None:
     assert fresh_box.out("check") == "the store is in order"
+
+
+def test_a_read_only_store_is_told(tmp_path: Path) -> None:
+    script = (
+        f"mount --make-rprivate / && mount --bind {tmp_path} {tmp_path} && {sys.executable} -m devbox ps"
+        f" && mount -o remount,ro,bind {tmp_path} && exec {sys.executable} -m devbox ps"
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script],
+        env={**os.environ, "DEVBOX_ROOT": str(tmp_path / "root")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 125
+    assert done.stderr.startswith(f"devbox: {tmp_path}/root is on a read-only file system\n  mount it writable")
