@@ -20,8 +20,9 @@ from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 from devbox.container import keyboard, keys
+from devbox.container.keyboard import check_terminal as check_terminal
 from devbox.container.pump import Flow, Outlet, pump, reader, writer
-from devbox.errors import StateError, UsageError
+from devbox.errors import StateError
 from devbox.system import signals, terminal
 
 _STDOUT, _STDERR = 2, 3
@@ -50,12 +51,6 @@ class Options(NamedTuple):
     detach_keys: bytes = keys.DEFAULT
     detach_at_end: bool = False
     """leave when our input ends, for a container whose input is to stay open"""
-
-
-def check_terminal(*, stdin: bool, tty: bool) -> None:
-    """docker's refusal of -i -t without a terminal, before anything is started."""
-    if stdin and tty and not os.isatty(0):
-        raise UsageError("the input device is not a TTY", hint="leave out -t when the input is a pipe or file")
 
 
 class Session:

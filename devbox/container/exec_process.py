@@ -13,8 +13,7 @@ import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from devbox.container import capabilities, runtime, spec, users
-from devbox.container.exits import is_running
+from devbox.container import runtime, spec, users
 from devbox.errors import (
     CommandNotFoundError,
     ContainerRuntimeError,
@@ -28,7 +27,7 @@ from devbox.model.container import Container
 from devbox.model.values_parse import merge_env
 from devbox.network import links
 from devbox.store.database import Store
-from devbox.system import process, terminal
+from devbox.system import process, procfs, terminal
 from devbox.system.files import write_all
 from devbox.system.namespaces import mounts_of
 from devbox.system.walk import open_in_root, open_root, opened
@@ -88,10 +87,15 @@ def _check(container: Container) -> None:
         raise StateError(
             f"container {container.name} is paused", hint=f"unpause it first: devbox unpause {container.name}"
         )
-    if not is_running(container):
+    if not _runs(container):
         raise StateError(
             f"container {container.name} is not running", hint=f"start it first: devbox start {container.name}"
         )
+
+
+def _runs(container: Container) -> bool:
+    # as exits.is_running, which needs all that an exit does
+    return container.boot_id == procfs.boot_id() and procfs.alive(container.pid, container.pid_start)
 
 
 def _document(store: Store, container: Container, request: Request) -> dict[str, Any]:
@@ -117,6 +121,8 @@ def _document(store: Store, container: Container, request: Request) -> dict[str,
         user={**document["user"], "uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
     )
     if request.privileged:
+        from devbox.container import capabilities
+
         everything = [f"CAP_{name}" for name in sorted(capabilities.bounding_set())]
         document["capabilities"] = dict.fromkeys(("bounding", "permitted", "effective"), everything)
         document["noNewPrivileges"] = False
@@ -206,7 +212,7 @@ def _failure(container: Container, request: Request, log: str) -> DevboxError:
     reason = runtime.sentence(log) or "no reason given"
     words = reason.lower()
     message = f"cannot run {request.command[0]!r} in container {container.name}: {reason}"
-    if not is_running(container):
+    if not _runs(container):
         return StateError(f"container {container.name} has just ended")
     if "executable file" in words or ("no such file" in words and "chdir" not in words):
         return CommandNotFoundError(message)

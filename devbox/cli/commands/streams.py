@@ -123,9 +123,8 @@ def attach(context: Context, invocation: Invocation) -> int:
 
 def execute(context: Context, invocation: Invocation) -> int:
     """Run a command in a running container; its exit code."""
-    from devbox.container import attach as joining
     from devbox.container import execute as running
-    from devbox.container import keys, records
+    from devbox.container import keyboard, keys, records
     from devbox.container.exec_process import Request
 
     tty, stdin = invocation.flag("tty"), invocation.flag("interactive")
@@ -139,10 +138,9 @@ def execute(context: Context, invocation: Invocation) -> int:
     )
     options = running.Options(stdin, invocation.flag("detach"), keys.parse(invocation.text("detach_keys")))
     if not options.detach:
-        joining.check_terminal(stdin=stdin, tty=tty)
-    return running.execute(
-        context.store, records.get(context.store, invocation.text("container")), request, options
-    )
+        keyboard.check_terminal(stdin=stdin, tty=tty)
+    container = records.get(context.store, invocation.text("container"))
+    return running.execute(context.store, container, request, options)
 
 
 def _exec_env(context: Context, invocation: Invocation) -> tuple[str, ...]:
@@ -160,7 +158,16 @@ def _exec_env(context: Context, invocation: Invocation) -> tuple[str, ...]:
 
 def top(context: Context, invocation: Invocation) -> int:
     """Print the processes of a container as ps shows them."""
-    raise NotImplementedError
+    from devbox.cli.escape import escape
+    from devbox.container import records
+    from devbox.container.top import processes
 
-
-_ = os
+    store = context.store
+    container = records.get(store, invocation.text("container"))
+    titles, rows = processes(container, invocation.many("ps_options"))
+    lines = [titles, *(list(map(escape, row)) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        context.out("   ".join(padded).rstrip())
+    return 0
