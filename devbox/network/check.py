@@ -11,6 +11,7 @@ import os
 import time
 from typing import NamedTuple
 
+from devbox.errors import HostError
 from devbox.model.network import Endpoint
 from devbox.network import bridges, endpoints, firewall, naming, networks, plumbing
 from devbox.store.database import Store
@@ -133,8 +134,8 @@ def _foreign_drops(store: Store) -> list[Problem]:
     try:
         result = process.run(["nft", "-j", "list", "chains"])
         chains = [item["chain"] for item in json.loads(result.output)["nftables"] if "chain" in item]
-    except (process.ProcessError, ValueError, KeyError):
-        return []
+    except (HostError, process.ProcessError, ValueError, KeyError):
+        return []  # without nft there are no chains that could be seen
     return [
         Problem(
             "foreign firewall",

@@ -182,7 +182,9 @@ def _recall(store: Store) -> tuple[int, _Wanted] | None:
 def _remember(store: Store, wanted: _Wanted) -> None:
     import json
 
-    write_atomic(_record(store), json.dumps([_fingerprint(store), *wanted]).encode(), durable=False)
+    # on a full disk there is no record, and the next command writes the whole table again
+    with contextlib.suppress(OSError):
+        write_atomic(_record(store), json.dumps([_fingerprint(store), *wanted]).encode(), durable=False)
 
 
 def _forget(store: Store) -> None:

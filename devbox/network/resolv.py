@@ -28,7 +28,7 @@ def content(container: Container, machine: list[list[str]]) -> str:
     config = container.config
     servers = config.dns or tuple(words[0] for words in _values(machine, "nameserver") if words)
     if not config.dns and config.network_mode != "host":
-        servers = tuple(server for server in servers if not _is_loopback(server)) or _FALLBACK
+        servers = tuple(server for server in servers if _is_reachable(server)) or _FALLBACK
     search = config.dns_search or tuple((_values(machine, "search") or [[]])[-1])
     options = config.dns_options or tuple(word for words in _values(machine, "options") for word in words)
     lines = [f"nameserver {server}" for server in servers]
@@ -50,6 +50,11 @@ def machine_lines(container: Container) -> list[list[str]]:
 
 def _values(lines: list[list[str]], word: str) -> list[list[str]]:
     return [words[1:] for words in lines if words[0] == word]
+
+
+def _is_reachable(server: str) -> bool:
+    """Networks are IPv4 only so far."""
+    return ":" not in server and not _is_loopback(server)
 
 
 def _is_loopback(server: str) -> bool:

@@ -20,6 +20,10 @@ def test_without_any_reachable_resolver_dockers_default_is_used() -> None:
     assert content(container(), MACHINE[:1]) == "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
 
 
+def test_a_resolver_that_only_ipv6_reaches_is_left_out() -> None:
+    assert content(container(), [["nameserver", "fd00::1"], *MACHINE[:2]]) == "nameserver 10.0.0.1\n"
+
+
 def test_the_hosts_network_sees_what_the_host_sees() -> None:
     text = content(container(network_mode="host"), MACHINE)
     assert text.startswith("nameserver 127.0.0.53\nnameserver 10.0.0.1\n")
