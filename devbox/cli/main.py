@@ -93,7 +93,7 @@ def _no_command(words: list[str]) -> int:
     group = words[:1] if words and words[0] in groups else []
     rest = words[len(group) :]
     if not rest or rest[0] in ("--help", "-h", "help"):
-        return _help(group if group else rest[1:2] if rest[:1] == ["help"] else [])
+        return _help(group or (rest[1:] if rest[:1] == ["help"] else []))
     raise _unknown(group, rest[0])
 
 
@@ -101,14 +101,14 @@ def _unknown(group: list[str], word: str) -> UsageError:
     prefix = " ".join(["devbox", *group])
     if word.startswith("-"):
         return UsageError(f"unknown option {word}", hint=f"'{prefix} --help' lists what there is")
-    length = len(group) + 1
-    paths = [
-        path for command in grammar.every() if not command.hidden for path in (command.path, *command.aliases)
-    ]
-    known = [path[-1] for path in paths if len(path) == length and list(path[:-1]) == group]
-    if not group:
-        known += grammar.GROUPS
-    hint = did_you_mean(word, known) or f"'{prefix} --help' lists the commands"
+    shown = [command for command in grammar.every() if not command.hidden]
+    paths = [path for command in shown for path in (command.path, *command.aliases)]
+    elsewhere = sorted({f"'devbox {' '.join(path)}'" for path in paths if path[-1] == word})
+    known = {path[len(group)] for path in paths if list(path[: len(group)]) == group}
+    if elsewhere:
+        hint = f"did you mean {' or '.join(elsewhere)}?"
+    else:
+        hint = did_you_mean(word, sorted(known)) or f"'{prefix} --help' lists the commands"
     return UsageError(f"{word!r} is not a command of {prefix}", hint=hint)
 
 

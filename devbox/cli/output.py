@@ -41,7 +41,7 @@ def listing(
         cells = [[str(row[key]) for key, _ in columns] for row in rows]
         table(context, [heading for _, heading in columns], cells)
     else:
-        _templated(context, wanted, rows, columns)
+        _templated(context, invocation, wanted, rows, columns)
 
 
 def table(context: Context, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -86,13 +86,15 @@ def for_terminal(text: str) -> str:
     return escape(text) if sys.stdout.isatty() else text
 
 
-def _templated(context: Context, wanted: str, rows: Iterable[Row], columns: Columns) -> None:
+def _templated(
+    context: Context, invocation: Invocation, wanted: str, rows: Iterable[Row], columns: Columns
+) -> None:
     from devbox.cli.template import Template
     from devbox.cli.template_values import Row as TemplateRow
 
     source = "{{json .}}" if wanted == "json" else wanted.removeprefix("table ").strip(" ")
     template = Template(source.replace("\\t", "\t").replace("\\n", "\n"), rows=True)
-    texts = (template.render(TemplateRow(row)) for row in rows)
+    texts = (template.render(TemplateRow(row, noun=invocation.command[0])) for row in rows)
     if not wanted.startswith("table "):
         for text in texts:
             context.out(for_terminal(text))

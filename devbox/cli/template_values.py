@@ -6,6 +6,7 @@ A plain dict stands for a struct: its fields are known, another name is an error
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -16,7 +17,9 @@ class GoMap(dict[str, Any]):
 class Row(dict[str, Any]):
     """A row of a listing: strings, and functions for docker's methods (`.Label "x"`)."""
 
-    noun = "container"
+    def __init__(self, fields: Mapping[str, Any], *, noun: str = "container") -> None:
+        super().__init__(fields)
+        self.noun = noun
 
 
 class Nil:

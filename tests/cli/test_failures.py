@@ -67,6 +67,13 @@ def test_an_error_is_a_sentence(
     assert len(printed.err.splitlines()) <= 2
 
 
+PRUNE = "  did you mean " + " or ".join(
+    f"'devbox {noun} prune'" for noun in ("container", "image", "network", "system", "volume")
+)
+PRUNE += "?"
+IMAGES = "  did you mean 'devbox images'?"
+
+
 @pytest.mark.parametrize(
     ("words", "lines"),
     [
@@ -76,6 +83,8 @@ def test_an_error_is_a_sentence(
             ["devbox: 'frobnicate' is not a command of devbox", "  'devbox --help' lists the commands"],
         ),
         (["volume", "lss"], ["devbox: 'lss' is not a command of devbox volume", "  did you mean ls?"]),
+        (["prune", "-f"], ["devbox: 'prune' is not a command of devbox", PRUNE]),
+        (["container", "images"], ["devbox: 'images' is not a command of devbox container", IMAGES]),
         (["--debug"], ["devbox: unknown option --debug", "  'devbox --help' lists what there is"]),
         (["ps", "--al"], ["devbox: unknown option --al of 'devbox ps'", "  did you mean --all or --last?"]),
     ],

@@ -44,7 +44,7 @@ def test_a_template_prints_what_docker_prints(source: str, printed: str) -> None
     assert render(source) == printed
 
 
-ROW = Row(ID="0102", Names="redis,web/db", Ports="80->80/tcp", Label={"a": "1"}.get)
+ROW = Row({"ID": "0102", "Names": "redis,web/db", "Ports": "80->80/tcp", "Label": {"a": "1"}.get})
 
 
 FAILED = "failed to execute template: template: "
