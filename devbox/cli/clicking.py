@@ -115,7 +115,12 @@ def _option(option: Option) -> click.Option:
     if option.kind == "flag":
         text = option.help + (" (default: true)" if option.default else "")
         return click.Option(
-            declarations, is_flag=True, default=bool(option.default), help=text, hidden=option.hidden
+            declarations,
+            is_flag=True,
+            flag_value=True,  # before 8.2, click would take the opposite of the default
+            default=bool(option.default),
+            help=text,
+            hidden=option.hidden,
         )
     text = option.help + (f" (default: {option.default})" if option.default else "")
     return click.Option(
