@@ -143,10 +143,7 @@ def island(root: Path) -> Iterator[Island]:
         try:
             yield made
         finally:
-            names = [row[0] for row in made.query("SELECT name FROM containers")]
-            if names:
-                made("rm", "-f", *names)
-            made.python("from devbox.network.teardown import teardown; teardown(store)")
+            made("system", "reset", "--force")
         assert eventually(lambda: not made.interfaces()), made.interfaces()
         assert "devbox" not in made.run("nft", "list", "tables").stdout
 
