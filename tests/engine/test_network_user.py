@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -366,3 +367,24 @@ def test_the_default_network_moves_out_of_the_way(clean: Island) -> None:
         assert clean.query("SELECT subnet FROM networks WHERE name = 'bridge'")[0][0] != subnet
     finally:
         clean.run("ip", "route", "delete", subnet, check=True)
+
+
+def test_two_roots_never_meet(clean: Island, tmp_path: Path) -> None:
+    other = Island(tmp_path / "other", clean.host, clean.outside)
+    names = "('docker.io/library/busybox:latest',)"
+    other.python(f"from devbox.image import busybox; busybox.bootstrap(store, {names})")
+    try:
+        mine, theirs = clean.serve("web", "-p", "8080:80"), other.serve("web", "-p", "8081:80")
+        assert clean.address("web").rsplit(".", 2)[0] != other.address("web").rsplit(".", 2)[0]
+        for port, web in ((8080, mine), (8081, theirs)):
+            assert clean.fetch(f"http://{HOST}:{port}/hostname", pid=clean.outside) == web
+            for pid in (clean.pid("web"), other.pid("web")):
+                assert clean.fetch(f"http://{HOST}:{port}/hostname", pid=pid) == web
+        address = other.address("web")
+        assert not clean.fetch(f"http://{address}/hostname", pid=clean.pid("web"), seconds=0.3)
+        message = clean.fails("run", "-p", "8081:80", "busybox", "true")
+        assert "port 8081/tcp is taken by conmon (pid " in message
+    finally:
+        other("system", "reset", "--force")
+    assert clean.fetch(f"http://{HOST}:8080/hostname", pid=clean.outside) == mine
+    assert check(clean) == "[]"
