@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import NoReturn
@@ -15,6 +16,7 @@ from devbox.errors import DevboxError, HostError, UsageError
 
 def main() -> NoReturn:
     """The console script."""
+    gc.set_threshold(100_000)  # what a command loads it keeps: looking for garbage in it takes 2 of 45 ms
     _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         # what an image calls itself must not make print() fail
@@ -77,10 +79,9 @@ def _dispatch(context: Context, words: list[str]) -> int:
 
 
 def _handler(command: Command) -> object:
-    from importlib import import_module
-
     module, _, function = command.handler.partition(":")
-    return getattr(import_module(module), function)
+    __import__(module)  # importlib.import_module costs 0.7 ms more
+    return getattr(sys.modules[module], function)
 
 
 def _no_command(words: list[str]) -> int:

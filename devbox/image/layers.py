@@ -17,10 +17,9 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.errors import NotFoundError, StoreError
-from devbox.image.pack import Choice, Sink, pack
 from devbox.model.image import Image
 from devbox.store.database import Store
 from devbox.store.scratch import scratch
@@ -28,6 +27,9 @@ from devbox.system.files import remove_tree, sync_directory
 from devbox.system.locks import locked, open_lock, try_lock
 from devbox.system.syscalls import syncfs
 from devbox.system.walk import open_root, opened
+
+if TYPE_CHECKING:
+    from devbox.image.pack import Sink
 
 
 class Prepared(NamedTuple):
@@ -60,6 +62,8 @@ def directory(store: Store, layer_id: int) -> str:
 def measure(directory: str, *, diff_id: str = "") -> Prepared:
     """Digest the tree in `directory`/diff; without a `diff_id` from outside the canonical digest is it."""
     import hashlib
+
+    from devbox.image.pack import pack
 
     digest = hashlib.sha256()
     with opened(open_root(directory + "/diff")) as tree:
@@ -149,6 +153,8 @@ def diff_id(store: Store, layer_id: int) -> str:
 
 def write_tar(store: Store, layer_id: int, write: Sink) -> None:
     """Write the tar stream whose digest is the layer's diff_id."""
+    from devbox.image.pack import pack
+
     frame = f"{store.root.layers}/{layer_id}/frame"
     with opened(open_root(directory(store, layer_id))) as tree:
         if os.path.exists(frame):
@@ -161,6 +167,8 @@ def write_tar(store: Store, layer_id: int, write: Sink) -> None:
 
 def tar_length(store: Store, layer_id: int) -> int:
     """How many bytes `write_tar` writes, told without reading the contents of files."""
+    from devbox.image.pack import Choice, pack
+
     frame = f"{store.root.layers}/{layer_id}/frame"
     if os.path.exists(frame):
         from devbox.image.frame import length

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 from devbox.errors import UsageError
@@ -54,6 +53,8 @@ def parse_add_host(text: str) -> str:
     if not re.fullmatch(r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,252})", name):
         raise UsageError(f"invalid --add-host {text!r}", hint="write it as NAME:ADDRESS")
     if address != "host-gateway":
+        import ipaddress
+
         try:
             ipaddress.ip_address(address.strip("[]"))
         except ValueError:
@@ -85,6 +86,8 @@ def _range(text: str, option: str) -> tuple[int, int]:
 def _host_address(text: str, option: str) -> str:
     if text.startswith("["):
         raise _malformed(option, "ports are published on IPv4 addresses only so far")
+    import ipaddress
+
     try:
         return str(ipaddress.IPv4Address(text))
     except ValueError:

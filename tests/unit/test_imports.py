@@ -54,6 +54,19 @@ NOT_AT_START = {
     "urllib",
 }
 
+NOT_TO_RUN = {
+    "click",
+    "devbox.image.pack",
+    "devbox.image.unpack",
+    "hashlib",
+    "ipaddress",
+    "secrets",
+    "shutil",
+    "socket",
+    "subprocess",
+    "tempfile",
+}
+
 
 def modules() -> dict[str, Path]:
     found = {}
@@ -160,3 +173,9 @@ def test_a_hot_command_runs_without_anything_heavy(
     monkeypatch.setenv("DEVBOX_ROOT", str(tmp_path))
     loaded = loaded_by("import devbox.cli.main; devbox.cli.main.run(sys.argv[1:])", *line.split())
     assert not loaded & NOT_AT_START - NEEDED_BY_THE_ENGINE
+
+
+def test_running_a_container_loads_nothing_that_it_can_do_without() -> None:
+    code = "import sys, devbox.cli.main, devbox.cli.commands.run; print(*sys.modules)"
+    child = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert not NOT_TO_RUN & set(child.stdout.split())
