@@ -11,7 +11,7 @@ import select
 import time
 
 from devbox.container import again, locks, logger, monitor, records
-from devbox.container.runtime import delete_from_runtime
+from devbox.container.runtime import delete_from_runtime, deleting
 from devbox.model.container import Container
 from devbox.network import endpoints, firewall, hosts
 from devbox.store.database import Store
@@ -54,21 +54,20 @@ def book(store: Store, container: Container, *, error: str = "") -> Container:
 
 def release(store: Store, container: Container) -> None:
     """Write a container's end to its row and take down its bundle, runtime state and network."""
-    root = store.root
-    delete_from_runtime(root, container)
-    had_network = bool(container.config.endpoints)
-    if had_network:
-        firewall.withdraw(store, container.id)
-    with store.transaction():
-        endpoints.release(store, container.id)
-        records.update(
-            store, container,
-            "status", "pid", "pid_start", "monitor_pid", "exit_code", "finished", "oom_killed", "error",
-        )  # fmt: skip
-        records.announce(store, container, "die", exitCode=str(container.exit_code))
-    if had_network:
-        hosts.refresh_peers(store, container.id)
-    remove_tree(root.bundle(container.id))
+    has_network = bool(container.config.endpoints)
+    with deleting(store.root, container):
+        if has_network:
+            firewall.withdraw(store, container.id)
+        with store.transaction():
+            endpoints.release(store, container.id)
+            records.update(
+                store, container,
+                "status", "pid", "pid_start", "monitor_pid", "exit_code", "finished", "oom_killed", "error",
+            )  # fmt: skip
+            records.announce(store, container, "die", exitCode=str(container.exit_code))
+        if has_network:
+            hosts.refresh_peers(store, container.id)
+    remove_tree(store.root.bundle(container.id))
 
 
 def abandon(store: Store, container: Container) -> None:

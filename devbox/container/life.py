@@ -6,11 +6,12 @@ import sys
 
 assert sys.platform == "linux"
 
+import contextlib
 import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from devbox.container import cgroups, exits, locks, records, runtime
 from devbox.container.exits import is_running
@@ -86,12 +87,31 @@ def remove(store: Store, container_id: str, *, force: bool = False, volumes_too:
     _remove_stopped(store, container_id, volumes_too=volumes_too)
 
 
-def kill_all(store: Store, container_ids: list[str]) -> None:
-    """Send SIGKILL to every running one of these, so that `rm -f` of many waits for all at once."""
-    for container_id in container_ids:
-        container = _forbid_restart(store, container_id)
-        if container.status == "running" and is_running(container):
-            procfs.send_signal(container.pid, container.pid_start, signal.SIGKILL)
+@contextlib.contextmanager
+def killed(store: Store, container_ids: Iterable[str]) -> Iterator[None]:
+    """Kill all of these that run, at once; in the block each is stopped, and its end is the block's to book.
+
+    For `rm -f` of many, which would otherwise wait for one after the other.
+    """
+    with contextlib.ExitStack() as promises:
+        running = []
+        for container_id in container_ids:
+            try:
+                container = _forbid_restart(store, container_id)
+            except NotFoundError:
+                continue
+            promise = locks.try_exit(store.root, container_id)
+            if promise is not None:
+                promises.callback(os.close, promise)
+            if container.status == "running" and is_running(container):
+                procfs.send_signal(container.pid, container.pid_start, signal.SIGKILL)
+                running.append(container)
+        dead = [container for container in running if exits.await_death(container, KILL_WAIT_SECONDS)]
+        for container in dead:
+            exits.await_exit_file(store, container)
+        with runtime.deleting(store.root, *(container._replace(monitor_pid=0) for container in dead)):
+            pass
+        yield
 
 
 def _remove_stopped(store: Store, container_id: str, *, volumes_too: bool) -> None:

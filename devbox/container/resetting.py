@@ -6,6 +6,8 @@ import sys
 
 assert sys.platform == "linux"
 
+import contextlib
+
 from devbox.container import life, overview
 from devbox.errors import NotFoundError
 from devbox.image import catalog, gc
@@ -35,13 +37,7 @@ def reset(store: Store) -> None:
 def remove_containers(store: Store) -> None:
     """Kill them all at once, then remove one after the other; goes on until none is left."""
     while found := [each.container.id for each in overview.every(store)]:
-        for container_id in found:
-            try:
-                life.kill_all(store, [container_id])
-            except NotFoundError:
-                continue
-        for container_id in found:
-            try:
-                life.remove(store, container_id, force=True, volumes_too=True)
-            except NotFoundError:
-                continue
+        with life.killed(store, found):
+            for container_id in found:
+                with contextlib.suppress(NotFoundError):
+                    life.remove(store, container_id, force=True, volumes_too=True)

@@ -6,15 +6,16 @@ import sys
 
 assert sys.platform == "linux"
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 
 from devbox.errors import ContainerRuntimeError, HostError, UsageError
 from devbox.model.container import Container
 from devbox.store.root import Root
 from devbox.system import process
 from devbox.system.namespaces import mounts_of
-from devbox.system.process import ProcessError
 
 RUNTIMES = ("crun", "runc")
 
@@ -44,19 +45,23 @@ def state_directory(root: Root) -> str:
 
 def call(root: Root, container: Container, *arguments: str) -> None:
     """Run `crun <arguments> <id>` where its monitor lives; ContainerRuntimeError with its own sentence."""
+    _finish(_begin(root, container, *arguments), container)
+
+
+def _begin(root: Root, container: Container, *arguments: str) -> process.Running:
     argv = [program(container), "--root", state_directory(root), *arguments, container.id]
-    try:
-        if container.monitor_pid and os.path.exists(f"/proc/{container.monitor_pid}/ns/mnt"):
-            with mounts_of(container.monitor_pid):
-                process.run(argv)
-        else:
-            process.run(argv)
-    except ProcessError as error:
-        name = os.path.basename(argv[0])
-        reason = sentence(error.output)
-        raise ContainerRuntimeError(
-            f"{name} cannot {arguments[0]} container {container.name}: {reason}"
-        ) from error
+    if container.monitor_pid and os.path.exists(f"/proc/{container.monitor_pid}/ns/mnt"):
+        with mounts_of(container.monitor_pid):
+            return process.start(argv)
+    return process.start(argv)
+
+
+def _finish(running: process.Running, container: Container) -> None:
+    result = process.finish(running)
+    if result.status != 0:
+        name, verb = os.path.basename(running.argv[0]), running.argv[3]
+        reason = sentence(result.output.decode(errors="replace"))
+        raise ContainerRuntimeError(f"{name} cannot {verb} container {container.name}: {reason}")
 
 
 def sentence(output: str) -> str:
@@ -70,5 +75,15 @@ def sentence(output: str) -> str:
 
 def delete_from_runtime(root: Root, container: Container) -> None:
     """Kill what is left of a container and take down its cgroups and runtime state; gone already is fine."""
-    if os.path.isdir(f"{state_directory(root)}/{container.id}"):
-        call(root, container, "delete", "--force")
+    with deleting(root, container):
+        pass
+
+
+@contextlib.contextmanager
+def deleting(root: Root, *containers: Container) -> Iterator[None]:
+    """As `delete_from_runtime`, at the same time as the block."""
+    with contextlib.ExitStack() as begun:
+        for container in containers:
+            if os.path.isdir(f"{state_directory(root)}/{container.id}"):
+                begun.callback(_finish, _begin(root, container, "delete", "--force"), container)
+        yield

@@ -49,14 +49,13 @@ def rm(context: Context, invocation: Invocation) -> int:
     store = context.reconciled()
     names = invocation.many("containers")
     force = invocation.flag("force")
-    if force and len(names) > 1:
-        life.kill_all(store, _known(context, names))
-    return context.each(
-        names,
-        lambda name: life.remove(
-            store, records.resolve(store, name), force=force, volumes_too=invocation.flag("volumes")
-        ),
-    )
+    with life.killed(store, _known(context, names) if force and len(names) > 1 else []):
+        return context.each(
+            names,
+            lambda name: life.remove(
+                store, records.resolve(store, name), force=force, volumes_too=invocation.flag("volumes")
+            ),
+        )
 
 
 def _known(context: Context, names: tuple[str, ...]) -> list[str]:
