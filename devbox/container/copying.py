@@ -139,15 +139,43 @@ def write_archive(source: Origin, write: Sink) -> int:
     return _pack(source, b"" if source.contents else source.shown, write).length
 
 
-def read_archive(fd: int, destination: Target, *, limits: Limits) -> int:
+@contextlib.contextmanager
+def plain(fd: int) -> Iterator[Source]:
+    """A tar stream that may be compressed, ready to be unpacked; bombs stop at a limit."""
+    from devbox.image.decompress import MAGIC_LENGTH, decompressed, kind_of
+
+    limits = Limits()
+    head = b""
+    while len(head) < MAGIC_LENGTH and (more := os.read(fd, MAGIC_LENGTH - len(head))):
+        head += more
+    stored = _Continued(fd, head, limits.size)
+    kind = kind_of(head)
+    if not kind:
+        yield stored
+        return
+    with decompressed(stored, kind) as stream:
+        yield Source(stream, limit=limits.size)
+
+
+class _Continued(Source):
+    """A source whose first bytes were read already."""
+
+    def __init__(self, fd: int, head: bytes, limit: int) -> None:
+        super().__init__(fd, limit=limit)
+        self._head = head
+
+    def _next(self) -> bytes:
+        head, self._head = self._head, b""
+        return head or super()._next()
+
+
+def read_archive(source: Source, destination: Target) -> int:
     """Unpack a tar stream into an existing directory of a container; the bytes of its files."""
     if destination.name:
         raise RefusedError("the destination of an archive must be a directory that exists")
     _check_writable(destination)
-    source = Source(fd, limit=limits.size)
-    unpacked = extract(
-        source, destination.directory, limits=limits, policy=Policy(whiteouts=False, keep_kinds=True)
-    )
+    policy = Policy(whiteouts=False, keep_kinds=True)
+    unpacked = extract(source, destination.directory, policy=policy)
     _sync(destination.directory)
     return unpacked.size
 
