@@ -6,12 +6,13 @@ from devbox.cli.grammar import Argument, Command, flag, many, text
 from devbox.cli.grammar_common import FILTER, FORCE, FORMAT, FORMAT_INSPECT, NO_TRUNC, PRUNE_FILTER
 
 _IMAGE = "devbox.cli.commands.image:"
+_LISTING = "devbox.cli.commands.image_listing:"
 _MANY = (Argument("images", "+", complete="image"),)
 
 COMMANDS = (
     Command(
         ("image", "ls"),
-        _IMAGE + "ls",
+        _LISTING + "ls",
         "List images",
         (Argument("repository", "?", complete="image", metavar="[REPOSITORY[:TAG]]"),),
         (
@@ -47,7 +48,7 @@ COMMANDS = (
     ),
     Command(
         ("image", "history"),
-        _IMAGE + "history",
+        _LISTING + "history",
         "Show the layers of an image and how they were made",
         (Argument("image", complete="image"),),
         (

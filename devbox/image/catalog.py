@@ -10,7 +10,7 @@ import contextlib
 import re
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from devbox.errors import ConflictError, NotFoundError, StoreError, UsageError
 from devbox.image import config
@@ -229,6 +229,25 @@ def remove(store: Store, reference: str, *, force: bool = False) -> list[str]:
     if not users:
         lines += [f"Deleted: {diff_id}" for diff_id in gc.collect(store).diff_ids]
     return lines
+
+
+def prune(store: Store, wanted: Callable[[Image], bool], *, named: bool) -> tuple[list[str], int]:
+    """Remove the wanted ones of the images that no container uses: unnamed ones, and `named` ones on request.
+
+    Returns docker's lines of what was done and the bytes that were freed.
+    """
+    from devbox.image import gc
+
+    lines = []
+    with store.transaction() as db:
+        for image in every(store):
+            names = tags_of(store, image.id)
+            if (names and not named) or users_of(store, image.id) or not wanted(image):
+                continue
+            lines += _untag(store, db, image.id, names)
+            lines += delete(store, db, image.id)
+    collected = gc.collect(store)
+    return [*lines, *(f"Deleted: {diff_id}" for diff_id in collected.diff_ids)], collected.size
 
 
 def delete(store: Store, db: sqlite3.Connection, image_id: str) -> list[str]:

@@ -55,7 +55,7 @@ def everything(context: Context, invocation: Invocation) -> int:
         names, held = _prune_volumes(store, wanted)
         _report(context, "Volumes", names)
         freed += held
-    lines, held = _prune_images(store, wanted, every=every)
+    lines, held = _prune_images(store, wanted, named=every)
     _report(context, "Images", lines)
     context.out(f"Total reclaimed space: {human_size(freed + held, digits=4)}")
     return 0
@@ -123,10 +123,10 @@ def _prune_volumes(store: Store, wanted: Wanted) -> tuple[list[str], int]:
     return volumes.prune(store, lambda volume: volume.anonymous and wanted(volume.created, volume.labels))
 
 
-def _prune_images(store: Store, wanted: Wanted, *, every: bool) -> tuple[list[str], int]:
+def _prune_images(store: Store, wanted: Wanted, *, named: bool) -> tuple[list[str], int]:
     from devbox.image import catalog
 
-    return catalog.prune(store, lambda image: wanted(image.created, image.config.labels), every=every)
+    return catalog.prune(store, lambda image: wanted(image.created, image.config.labels), named=named)
 
 
 def _report(context: Context, what: str, lines: Sequence[str]) -> None:
