@@ -18,6 +18,10 @@ class Problem(Protocol):
     """One thing that is wrong, as every room reports it."""
 
     @property
+    def kind(self) -> str:
+        """What it is about."""
+
+    @property
     def sentence(self) -> str:
         """What is wrong."""
 

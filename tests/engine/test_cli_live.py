@@ -141,3 +141,25 @@ def test_a_read_only_store_is_told(tmp_path: Path) -> None:
     )
     assert done.returncode == 125
     assert done.stderr.startswith(f"devbox: {tmp_path}/root is on a read-only file system\n  mount it writable")
+
+
+def test_system_prune_takes_what_nothing_uses(fresh_box: Box) -> None:
+    fresh_box("bootstrap", "busybox")
+    fresh_box("tag", "busybox", "unused:1")
+    fresh_box("run", "-d", "--name", "keep", "-v", "named:/d", "busybox", "sleep", "60")
+    fresh_box("run", "-v", "/anonymous", "busybox", "true")
+    fresh_box("network", "create", "idle")
+    printed = fresh_box.out("system", "prune", "-f", "-a", "--volumes")
+    assert [line for line in printed.splitlines() if line.startswith("Deleted ")] == [
+        "Deleted Containers:",
+        "Deleted Networks:",
+        "Deleted Volumes:",
+    ]
+    assert fresh_box.out("ps", "-a", "--format", "{{.Names}}") == "keep"
+    assert fresh_box.out("volume", "ls", "-q") == "named"
+    assert "busybox" in fresh_box.out("images", "--format", "{{.Repository}}")
+    fresh_box("rm", "-f", "keep")
+    printed = fresh_box.out("system", "prune", "-f", "-a")
+    assert "Deleted Images:" in printed
+    assert printed.splitlines()[-1].endswith("MB")
+    assert fresh_box.out("images", "-q") == ""

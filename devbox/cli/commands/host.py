@@ -13,6 +13,9 @@ from devbox.cli.info_text import lines
 from devbox.cli.output import one
 from devbox.model.invocation import Invocation
 
+FOREIGN = "foreign firewall"
+"""a problem of somebody else's, told and not counted"""
+
 
 def info(context: Context, invocation: Invocation) -> int:
     """`devbox info`."""
@@ -33,6 +36,9 @@ def check(context: Context, invocation: Invocation) -> int:
     repair = invocation.flag("repair")
     left = 0
     for problem in problems(context.reconciled(), repair=repair):
+        if problem.kind == FOREIGN:
+            context.err(f"warning: {problem.sentence}")
+            continue
         mended = repair and problem.mendable
         left += not mended
         context.out(f"{'repaired' if mended else 'found'}: {problem.sentence}")

@@ -55,7 +55,7 @@ def everything(context: Context, invocation: Invocation) -> int:
         names, held = _prune_volumes(store, wanted)
         _report(context, "Volumes", names)
         freed += held
-    lines, held = _prune_images(store, wanted, named=every)
+    lines, held = _prune_images(store, wanted, every=every)
     _report(context, "Images", lines)
     context.out(f"Total reclaimed space: {human_size(freed + held, digits=4)}")
     return 0
@@ -105,7 +105,7 @@ def _remove(store: Store, container: Container) -> tuple[int, bool]:
 
     held, _ = sizes.of(store, container)
     try:
-        life.remove(store, container.id, volumes_too=True)
+        life.remove(store, container.id)
     except (ConflictError, NotFoundError):
         return 0, False  # started or removed meanwhile
     return held, True
@@ -123,10 +123,10 @@ def _prune_volumes(store: Store, wanted: Wanted) -> tuple[list[str], int]:
     return volumes.prune(store, lambda volume: volume.anonymous and wanted(volume.created, volume.labels))
 
 
-def _prune_images(store: Store, wanted: Wanted, *, named: bool) -> tuple[list[str], int]:
+def _prune_images(store: Store, wanted: Wanted, *, every: bool) -> tuple[list[str], int]:
     from devbox.image import catalog
 
-    return catalog.prune(store, lambda image: wanted(image.created, image.config.labels), named=named)
+    return catalog.prune(store, lambda image: wanted(image.created, image.config.labels), named=every)
 
 
 def _report(context: Context, what: str, lines: Sequence[str]) -> None:
