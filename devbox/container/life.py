@@ -41,8 +41,7 @@ def stop(store: Store, container_id: str, *, timeout: int | None = None, number:
     promise = locks.try_exit(store.root, container_id)
     try:
         wanted = container.config.stop_timeout if timeout is None else timeout
-        if container.status == "paused":
-            unpause(store, container_id)
+        _thaw(store, container)
         procfs.send_signal(container.pid, container.pid_start, number or _stop_signal(container))
         if not exits.await_death(container, None if wanted < 0 else float(wanted)):
             _kill_now(container)
@@ -60,8 +59,8 @@ def kill(store: Store, container_id: str, number: int = signal.SIGKILL) -> None:
         raise StateError(f"container {container.name} is not running")
     if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, _stop_signal(container)):
         _forbid_restart(store, container_id)
-    if number == signal.SIGKILL and container.status == "paused":
-        unpause(store, container_id)
+    if number == signal.SIGKILL:
+        _thaw(store, container)
     procfs.send_signal(container.pid, container.pid_start, number)
     records.announce(store, container, "kill", signal=str(number))
     if number == signal.SIGKILL and exits.await_death(container, KILL_WAIT_SECONDS):
@@ -79,6 +78,7 @@ def remove(store: Store, container_id: str, *, force: bool = False, volumes_too:
             )
         promise = locks.try_exit(store.root, container_id)
         try:
+            _thaw(store, container)
             _kill_now(container)
             _book_or_await(store, container, promised=promise is not None)
         finally:
@@ -103,7 +103,8 @@ def killed(store: Store, container_ids: Iterable[str]) -> Iterator[None]:
             promise = locks.try_exit(store.root, container_id)
             if promise is not None:
                 promises.callback(os.close, promise)
-            if container.status == "running" and is_running(container):
+            if is_running(container):
+                _thaw(store, container)
                 procfs.send_signal(container.pid, container.pid_start, signal.SIGKILL)
                 running.append(container)
         dead = [container for container in running if exits.await_death(container, KILL_WAIT_SECONDS)]
@@ -238,6 +239,12 @@ def _stop_signal(container: Container) -> int:
     from devbox.model.values_parse import parse_signal
 
     return parse_signal(container.config.stop_signal)
+
+
+def _thaw(store: Store, container: Container) -> None:
+    """Let a paused container go on, since no signal reaches it while it is frozen."""
+    if container.status == "paused":
+        unpause(store, container.id)
 
 
 def _kill_now(container: Container) -> None:

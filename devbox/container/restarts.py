@@ -15,6 +15,7 @@ from devbox.errors import DevboxError, NotFoundError
 from devbox.model.container import Container
 from devbox.network import links
 from devbox.store.database import Store
+from devbox.system.namespaces import unmount_below
 
 BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_MAXIMUM_SECONDS = 60.0
@@ -27,6 +28,8 @@ def exited(store: Store, container_id: str) -> None:
 
     The flock(1) that started us holds the exit lock until we end, so waiting out the back-off is left to another.
     """
+    # conmon's mount namespace is ours, too, and still has the container's mounts in the bundle that is to go
+    unmount_below(store.root.bundle(container_id))
     try:
         with locks.operation(store.root, container_id):
             container = records.by_id(store, container_id)

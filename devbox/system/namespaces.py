@@ -10,7 +10,18 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from devbox.system.syscalls import CLONE_NEWNET, CLONE_NEWNS, MS_BIND, MS_REC, MS_SLAVE, mount, setns, unshare
+from devbox.system.syscalls import (
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    MNT_DETACH,
+    MS_BIND,
+    MS_REC,
+    MS_SLAVE,
+    mount,
+    setns,
+    umount,
+    unshare,
+)
 
 _HYBRID_CONTROLLERS = "/sys/fs/cgroup/unified/cgroup.controllers"
 _left: list[int] = []
@@ -70,6 +81,16 @@ def network_of(netns: int | None) -> Iterator[None]:
         os.close(home)
 
 
+def unmount_below(path: str) -> None:
+    """Take every mount below a directory out of this namespace; what uses one keeps it."""
+    with open("/proc/self/mounts", "rb") as file:
+        # blanks and the like are written as octal numbers there
+        places = [line.split(b" ")[1].decode("unicode_escape").encode("latin-1") for line in file]
+    for place in reversed(places):
+        if place.startswith(os.fsencode(path) + b"/"):
+            umount(place, MNT_DETACH)
+
+
 @contextlib.contextmanager
 def _returning() -> Iterator[int]:
     """Come back to the mount namespace and working directory of now, whatever the block did."""
@@ -86,5 +107,5 @@ def _returning() -> Iterator[int]:
 
 def _show_crun_one_cgroup_version() -> None:
     # crun refuses hybrid cgroups when the v2 side has a controller; with an empty list it takes the v1 side
-    if os.path.exists(_HYBRID_CONTROLLERS):
+    if os.path.exists(_HYBRID_CONTROLLERS) and not os.path.samefile(_HYBRID_CONTROLLERS, "/dev/null"):
         mount("/dev/null", _HYBRID_CONTROLLERS, "", MS_BIND)

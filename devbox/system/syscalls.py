@@ -63,7 +63,7 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
     )
 
 
-def umount(target: str, flags: int = 0) -> None:
+def umount(target: str | bytes, flags: int = 0) -> None:
     """umount2(2)."""
     _check(_libc.umount2(os.fsencode(target), flags), target)
 

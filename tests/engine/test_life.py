@@ -30,16 +30,13 @@ def state(box: Box, name: str) -> str:
     [
         (["true"], 0),
         (["sh", "-c", "exit 7"], 7),
-        (["sh", "-c", "kill -9 $$"], 137),
-        (["sh", "-c", "kill -TERM $$; sleep 5"], 0),  # the first process of a namespace is deaf to it
+        (["sh", "-c", "sh -c 'kill -9 $$'; exit $?"], 137),
         (["nosuch"], 127),
         (["/etc/passwd"], 126),
         (["/etc"], 126),
     ],
 )
 def test_the_exit_code_is_the_commands_own(box: Box, words: list[str], code: int) -> None:
-    if code == 0 and len(words) > 1:
-        words = ["sh", "-c", "trap 'exit 0' TERM; kill -TERM $$; sleep 5"]
     done = box("run", "--rm", "busybox", *words, check=False)
     assert done.returncode == code, done.stderr
 
@@ -149,11 +146,11 @@ def test_a_killed_client_leaves_its_container_running(box: Box, name: str) -> No
 
 def test_ctrl_c_reaches_the_container(box: Box, name: str) -> None:
     script = "trap 'exit 9' INT; echo ready; while :; do sleep 0.05; done"
-    client = box.popen("run", "--rm", "--name", name, "busybox", "sh", "-c", script, stdout=subprocess.PIPE)
-    assert client.stdout is not None
-    assert client.stdout.readline() == b"ready\n"
-    client.send_signal(signal.SIGINT)
-    assert client.wait(20) == 9
+    with box.popen("run", "--rm", "--name", name, "busybox", "sh", "-c", script, stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"ready\n"
+        client.send_signal(signal.SIGINT)
+        assert client.wait(20) == 9
     assert box("inspect", name, check=False).returncode == 125
 
 
