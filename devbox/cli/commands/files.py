@@ -66,13 +66,14 @@ def _out(context: Context, source: Place, destination: str, *, archive: bool, fo
 
     if destination == _STDIO and sys.stdout.isatty():
         raise UsageError("an archive is not written to a terminal", hint="redirect it to a file")
+    path = _absolute(context, destination)  # before `_inside`, which has a working directory of its own
     with contextlib.ExitStack() as stack:
         host = stack.enter_context(_host())
         there = stack.enter_context(_inside(context, source.container))
         origin = stack.enter_context(copying.origin(there, source.path, follow=follow))
         if destination == _STDIO:
             return copying.write_archive(origin, context.raw)
-        target = stack.enter_context(copying.target(host, _absolute(context, destination)))
+        target = stack.enter_context(copying.target(host, path))
         owner = None if archive else (os.getuid(), os.getgid())
         return copying.copy(origin, target, owner=owner, devices=False)
 
