@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -195,29 +197,33 @@ def images(archive: Path, disk: Path) -> tuple[Row, ...]:
 
 
 def samples(row: Row, engines: list[Engine], rounds: int) -> dict[str, list[float]]:
-    """Measure a row for every engine in turn; the first round warms up and does not count."""
+    """Measure a row for every engine in turn; the first round warms up and does not count.
+
+    An engine that fails has no samples, and the others go on.
+    """
     found: dict[str, list[float]] = {engine.name: [] for engine in engines}
-    able = [engine for engine in engines if _prepared(row, engine)]
+    failed: set[str] = set()
+    for engine in engines:
+        with _noted(row, engine, failed):
+            row.prepare(engine)
     for number in range(min(rounds, row.rounds_at_most) + 1):
-        for engine in able:
-            time.sleep(SETTLE_SECONDS)
-            try:
-                value = row.sample(engine)
-            except FailedError as error:
-                print(f"benchmarks: {row.key}: {engine.name}: {error}", flush=True)
-                able = [other for other in able if other != engine]
+        for engine in engines:
+            if engine.name in failed:
                 continue
-            if number:
-                found[engine.name].append(value)
-    for engine in able:
-        row.clean(engine)
-    return found
+            time.sleep(SETTLE_SECONDS)
+            with _noted(row, engine, failed):
+                value = row.sample(engine)
+                found[engine.name] += [value] if number else []
+    for engine in engines:
+        with _noted(row, engine, failed):
+            row.clean(engine)
+    return {name: [] if name in failed else values for name, values in found.items()}
 
 
-def _prepared(row: Row, engine: Engine) -> bool:
+@contextlib.contextmanager
+def _noted(row: Row, engine: Engine, failed: set[str]) -> Iterator[None]:
     try:
-        row.prepare(engine)
+        yield
     except FailedError as error:
-        print(f"benchmarks: {row.key}: {engine.name}: {error}", flush=True)
-        return False
-    return True
+        print(f"benchmarks: {row.key}: {engine.name}: {error}", file=sys.stderr, flush=True)
+        failed.add(engine.name)
