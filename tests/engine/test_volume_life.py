@@ -258,3 +258,35 @@ def test_a_volume_can_be_used_while_another_container_runs(box: Box, volume: str
     )
     box("run", "--rm", "-v", f"{volume}:/d", "busybox", "touch", "/d/go")
     assert box.out("wait", name) == "0"
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "pwrite64", "rename", "fsync", "unlinkat", "rmdir"])
+def test_a_killed_rm_removes_all_or_nothing(box: Box, volume: str, call: str) -> None:
+    box("volume", "create", volume)
+    place = data(box, volume)
+    (place / "file").write_text("kept")
+    trace = (
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        f"trace={call}",
+        "-e",
+        f"inject={call}:signal=KILL:when=1",
+    )
+    subprocess.run([*trace, *ENTRY, "volume", "rm", volume], env=box.env, capture_output=True, check=False)
+    if volume in names(box):
+        assert (place / "file").read_text() == "kept"
+    else:
+        assert not place.parent.exists()
+    assert sorted(os.listdir(box.root / "volumes")) == names(box)
+    assert not [path for path in (box.root / "tmp").iterdir() if os.listdir(path)]
+
+
+def test_many_clients_want_one_name(box: Box, volume: str) -> None:
+    words = ("volume", "create", "--label", "a=1", volume)
+    children = [box.popen(*words, stdout=subprocess.PIPE) for _ in range(8)]
+    assert {child.communicate(timeout=60)[0].decode().strip() for child in children} == {volume}
+    assert "other labels" in box.fails("volume", "create", "--label", "a=2", volume)
