@@ -29,6 +29,8 @@ class Context:
         self._cwd = cwd
         self._store: Store | None = None
         self._root: Root | None = None
+        self.frees = False
+        """whether the command gives room back, and may use what is kept for a full disk"""
 
     @property
     def cwd(self) -> str:
@@ -45,9 +47,14 @@ class Context:
         """The store; HostError where this host or this user cannot have one."""
         if sys.platform == "linux" and self._store is None:
             _check_host(self.environ)
+            from devbox.store import reserve
             from devbox.store.database import Store
+            from devbox.store.root import Root
 
-            self._store = Store.open(self._root)
+            root = self._root or Root.from_environment()
+            if self.frees:
+                reserve.make_room(root)
+            self._store = Store.open(root)
         assert self._store is not None  # main lets no command through elsewhere
         return self._store
 

@@ -56,6 +56,8 @@ class Command(NamedTuple):
     hidden: bool = False
     anywhere: bool = False
     """it runs on any system, not only where there are containers"""
+    frees: bool = False
+    """it gives room back, so on a full disk the store's reserve is for it"""
     sections: tuple[tuple[str, tuple[Option, ...]], ...] = ()
     """for the help page: titles with the options below them, the rest comes first"""
 

@@ -53,6 +53,7 @@ COMMANDS = (
         _MANY,
         (_SIGNAL, _TIMEOUT),
         aliases=(("stop",),),
+        frees=True,
     ),
     Command(
         ("container", "restart"),
@@ -69,6 +70,7 @@ COMMANDS = (
         _MANY,
         (text("-s --signal", "SIGNAL", "Signal to send to the container", default="KILL"),),
         aliases=(("kill",),),
+        frees=True,
     ),
     Command(
         ("container", "rm"),
@@ -81,6 +83,7 @@ COMMANDS = (
             flag("-v --volumes", "Remove the container's anonymous volumes"),
         ),
         aliases=(("rm",), ("container", "remove")),
+        frees=True,
     ),
     Command(
         ("container", "wait"),
@@ -221,6 +224,7 @@ COMMANDS = (
         "Remove all stopped containers",
         (),
         (PRUNE_FILTER, FORCE),
+        frees=True,
     ),
     Command(
         ("link",),

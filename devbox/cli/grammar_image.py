@@ -45,6 +45,7 @@ COMMANDS = (
             flag("--no-prune", "Keep untagged parents"),
         ),
         aliases=(("rmi",), ("image", "remove")),
+        frees=True,
     ),
     Command(
         ("image", "history"),
@@ -124,5 +125,6 @@ COMMANDS = (
         "Remove images that nothing uses",
         (),
         (flag("-a --all", "Remove all unused images, not only unnamed ones"), PRUNE_FILTER, FORCE),
+        frees=True,
     ),
 )

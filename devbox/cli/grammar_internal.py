@@ -12,7 +12,13 @@ _ROOTS = (
 
 def _internal(verb: str, help: str, *arguments: Argument) -> Command:  # noqa: A002
     return Command(
-        ("internal", verb), f"devbox.cli.commands.internal:{verb}", help, arguments, _ROOTS, hidden=True
+        ("internal", verb),
+        f"devbox.cli.commands.internal:{verb}",
+        help,
+        arguments,
+        _ROOTS,
+        hidden=True,
+        frees=verb == "exited",
     )
 
 

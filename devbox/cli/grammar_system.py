@@ -48,6 +48,7 @@ COMMANDS = (
             PRUNE_FILTER,
             FORCE,
         ),
+        frees=True,
     ),
     Command(
         ("system", "reset"),
@@ -55,6 +56,7 @@ COMMANDS = (
         "Remove every container, network, volume and image",
         (),
         (flag("-f --force", "Do not ask"),),
+        frees=True,
     ),
     Command(
         ("version",),

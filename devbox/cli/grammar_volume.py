@@ -35,6 +35,7 @@ COMMANDS = (
         _MANY,
         (flag("-f --force", "Do not mind that it does not exist"),),
         aliases=(("volume", "remove"),),
+        frees=True,
     ),
     Command(
         ("volume", "inspect"),
@@ -49,5 +50,6 @@ COMMANDS = (
         "Remove volumes that no container uses",
         (),
         (flag("-a --all", "Remove named volumes too"), PRUNE_FILTER, FORCE),
+        frees=True,
     ),
 )

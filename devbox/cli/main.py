@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from devbox.cli import grammar
@@ -12,6 +13,9 @@ from devbox.cli.context import Context
 from devbox.cli.grammar import Command
 from devbox.cli.parse import HelpWanted, did_you_mean, parse
 from devbox.errors import DevboxError, HostError, UsageError
+from devbox.model.invocation import Invocation
+
+Handler = Callable[[Context, Invocation], int]
 
 
 def main() -> NoReturn:
@@ -47,7 +51,7 @@ def run(words: list[str], context: Context | None = None) -> int:
         try:
             return _dispatch(context, words)
         finally:
-            context.close()
+            # the store is not closed: SQLite would delete its log, and a full disk might have no room for another
             context.flush()
     except DevboxError as error:
         return context.report(error)
@@ -75,13 +79,15 @@ def _dispatch(context: Context, words: list[str]) -> int:
         return _help(list(command.path))
     if sys.platform != "linux" and not command.anywhere:
         raise HostError("devbox runs containers on Linux only so far")
-    return _handler(command)(context, invocation)  # type: ignore[no-any-return,operator]
+    context.frees = command.frees
+    return _handler(command)(context, invocation)
 
 
-def _handler(command: Command) -> object:
+def _handler(command: Command) -> Handler:
     module, _, function = command.handler.partition(":")
     __import__(module)  # importlib.import_module costs 0.7 ms more
-    return getattr(sys.modules[module], function)
+    handler: Handler = getattr(sys.modules[module], function)
+    return handler
 
 
 def _no_command(words: list[str]) -> int:

@@ -81,7 +81,7 @@ def _still_there(store: Store, container_id: str) -> bool:
 
 
 def _surplus(store: Store) -> Iterator[Problem]:
-    for name in _listed(store.root.state + "/containers"):
+    for name in _listed(store.root.containers):
         if not _still_there(store, name) and _idle(store, name):
             yield Problem("surplus container", name, f"the directory containers/{name} belongs to no container")
 

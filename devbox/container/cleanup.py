@@ -90,7 +90,7 @@ def remove_orphans(store: Store) -> None:
     """Delete directories without a row: a `create`, `rm`, `load` or the like was killed."""
     gc.discard_surplus(store)
     volumes.remove_orphans(store)
-    home = store.root.state + "/containers"
+    home = store.root.containers
     known = {row["id"] for row in store.db.execute("SELECT id FROM containers")}
     for name in os.listdir(home):
         if name in known:

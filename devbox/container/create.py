@@ -62,7 +62,7 @@ def create(store: Store, request: Request) -> Container:
             for target, alias in request.links:
                 links.add(store, container.id, target, alias)
             os.rename(home, store.root.container(container.id))
-            sync_directory(store.root.state + "/containers")
+            sync_directory(store.root.containers)
             records.announce(store, container, "create")
     return container
 

@@ -14,11 +14,15 @@ import time
 from collections.abc import Iterator, Mapping
 
 from devbox.errors import HostError, StoreError
+from devbox.store import reserve
 from devbox.store.root import Root
 from devbox.store.schema import MIGRATIONS
 
 BUSY_TIMEOUT_SECONDS = 60.0
 EVENTS_KEPT = 10_000
+CHECKPOINT_PAGES = 100
+"""small, because the next command reads the log anew when its last one did not close the database"""
+_PAGE = 4096
 
 
 class Store:
@@ -73,10 +77,11 @@ class Store:
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield self.db
+            self.db.execute("COMMIT")
         except BaseException:
-            self.db.execute("ROLLBACK")
+            if self.db.in_transaction:  # a full disk rolls back by itself
+                self.db.execute("ROLLBACK")
             raise
-        self.db.execute("COMMIT")
 
     def event(self, kind: str, action: str, actor: str, attributes: Mapping[str, str] | None = None) -> None:
         """Record an event for `devbox events`; inside a transaction it is part of it."""
@@ -97,22 +102,28 @@ def _connect(root: Root) -> sqlite3.Connection:
     )
     db.row_factory = sqlite3.Row
     db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     db.execute("PRAGMA foreign_keys = ON")
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version != len(MIGRATIONS):
         _migrate(root, db)
+    if not os.path.exists(root.reserve):
+        reserve.keep(root)
     return db
 
 
 def _create_directories(root: Root) -> None:
-    # 0700: images hold setuid programs and other people's secrets
+    # for root alone: images hold setuid programs, and the state file has the variables that containers are given
     os.makedirs(root.state, mode=0o700, exist_ok=True)
-    for path in (root.blobs + "/sha256", root.layers, root.volumes, root.scratch, root.state + "/containers"):
-        os.makedirs(path, mode=0o700, exist_ok=True)
+    for name in (root.blobs, root.blobs + "/sha256", root.layers, root.volumes, root.scratch, root.containers):
+        os.makedirs(name, mode=0o700, exist_ok=True)
+    os.close(os.open(root.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _migrate(root: Root, db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
+    # with smaller blocks a page of the log's shared memory may find no room when it is written: a SIGBUS
+    mode = "WAL" if os.statvfs(root.state).f_bsize >= _PAGE else "TRUNCATE"
+    db.execute(f"PRAGMA journal_mode = {mode}")
     db.execute("BEGIN IMMEDIATE")
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):

@@ -38,6 +38,11 @@ class Root(NamedTuple):
         return self.state + "/state.db"
 
     @property
+    def reserve(self) -> str:
+        """Room that is kept for a full disk, see `devbox.store.reserve`."""
+        return self.state + "/reserve"
+
+    @property
     def blobs(self) -> str:
         """OCI blobs: sha256/<hex>."""
         return self.state + "/blobs"
@@ -51,6 +56,11 @@ class Root(NamedTuple):
     def volumes(self) -> str:
         """Volumes: <name>/_data."""
         return self.state + "/volumes"
+
+    @property
+    def containers(self) -> str:
+        """A directory for each container, by id."""
+        return self.state + "/containers"
 
     @property
     def scratch(self) -> str:
@@ -69,7 +79,7 @@ class Root(NamedTuple):
 
     def container(self, container_id: str) -> str:
         """What a container keeps: diff, work, hosts, hostname, resolv.conf, log."""
-        return f"{self.state}/containers/{container_id}"
+        return f"{self.containers}/{container_id}"
 
     def bundle(self, container_id: str) -> str:
         """What a running container has: config.json, rootfs (mount point), sockets, pid and exit files."""

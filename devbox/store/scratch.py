@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from devbox.store.root import Root
 from devbox.system.files import remove_tree
 
+_UNLOCKED = ".new"
 _YOUNG_SECONDS = 60
 
 
@@ -25,10 +26,11 @@ def scratch(root: Root, purpose: str) -> Iterator[str]:
     What is finished is renamed out of it (same file system) before the end.
     """
     path = f"{root.scratch}/{purpose}.{os.urandom(8).hex()}"
-    os.mkdir(path, 0o700)
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.mkdir(path + _UNLOCKED, 0o700)
+    fd = os.open(path + _UNLOCKED, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
+        os.rename(path + _UNLOCKED, path)
         yield path
     finally:
         remove_tree(path)
@@ -40,8 +42,7 @@ def sweep(root: Root, first: Callable[[], None] | None = None) -> int:
 
     `first` is called once before anything is deleted, when there is something: it cleans up elsewhere, and is
     called again by a later sweep should it be interrupted.
-    A directory is locked right after it is made; one that is found in between, unlocked and empty, is the
-    only one that a sweep can hit by mistake, so empty ones are left until they are a minute old.
+    A directory has its final name only once it is locked; one that has not is left until it is a minute old.
     """
     swept = 0
     for name in os.listdir(root.scratch):
@@ -70,7 +71,7 @@ def _abandoned(path: str) -> int | None:
     except BlockingIOError:
         os.close(fd)
         return None
-    if not os.listdir(fd) and time.time() - os.fstat(fd).st_mtime < _YOUNG_SECONDS:
+    if path.endswith(_UNLOCKED) and time.time() - os.fstat(fd).st_mtime < _YOUNG_SECONDS:
         os.close(fd)
         return None
     return fd

@@ -23,6 +23,7 @@ PACKAGES = {
     "conmon": "conmon",
     "ip": "iproute2",
     "nft": "nftables",
+    "flock": "util-linux",
     "skopeo": "skopeo",
     "mmdebstrap": "mmdebstrap",
     "s6-log": "s6",

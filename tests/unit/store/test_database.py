@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from devbox.errors import StoreError
+from devbox.store import reserve
 from devbox.store.database import EVENTS_KEPT, Store
 from devbox.store.root import Root
 from devbox.store.schema import MIGRATIONS
@@ -22,8 +23,16 @@ def root(tmp_path: Path) -> Root:
 def test_open_makes_the_layout_for_root_only(root: Root) -> None:
     os.rmdir(root.state)
     Store.open(root).close()
-    for path in (root.state, root.layers, root.volumes, root.scratch, root.blobs + "/sha256"):
-        assert os.stat(path).st_mode & 0o777 == 0o700 or path == root.blobs + "/sha256"
+    for directory, _, names in os.walk(root.state):
+        assert os.stat(directory).st_mode & 0o077 == 0
+        assert all(os.stat(f"{directory}/{name}").st_mode & 0o077 == 0 for name in names)
+
+
+def test_the_reserve_is_given_up_on_a_full_disk_only(root: Root) -> None:
+    Store.open(root).close()
+    assert os.stat(root.reserve).st_size == reserve.SIZE
+    reserve.make_room(root)
+    assert os.path.exists(root.reserve)
 
 
 def test_open_twice_keeps_what_was_written(root: Root) -> None:
@@ -71,7 +80,8 @@ def test_readers_do_not_wait_for_a_writer(root: Root) -> None:
 
 def test_processes_that_start_together_make_one_state_file(root: Root) -> None:
     script = (
-        "import sys; from devbox.store.root import Root; from devbox.store.database import Store\n"
+        "import sys; from devbox.store.root import Root; from devbox.store import reserve
+from devbox.store.database import Store\n"
         "with Store.open(Root(sys.argv[1], sys.argv[2])) as s, s.transaction(): s.event('image', 'tag', 'x')"
     )
     children = [subprocess.Popen([sys.executable, "-c", script, root.state, root.run]) for _ in range(6)]
