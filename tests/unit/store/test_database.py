@@ -80,8 +80,7 @@ def test_readers_do_not_wait_for_a_writer(root: Root) -> None:
 
 def test_processes_that_start_together_make_one_state_file(root: Root) -> None:
     script = (
-        "import sys; from devbox.store.root import Root; from devbox.store import reserve
-from devbox.store.database import Store\n"
+        "import sys; from devbox.store.root import Root; from devbox.store.database import Store\n"
         "with Store.open(Root(sys.argv[1], sys.argv[2])) as s, s.transaction(): s.event('image', 'tag', 'x')"
     )
     children = [subprocess.Popen([sys.executable, "-c", script, root.state, root.run]) for _ in range(6)]
