@@ -107,12 +107,26 @@ def directory(root: Root, container_id: str) -> str:
     return root.container(container_id) + "/log"
 
 
+_children: list[int] = []
+
+
+def _bury_children() -> None:
+    """A process that starts a container again and again has its earlier loggers as children."""
+    for pid in list(_children):
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                continue
+        _children.remove(pid)
+
+
 def _spawn(root: Root, container: Container, fifo: str) -> None:
+    _bury_children()
     source = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     try:
         argv = ["s6-log", "-p", "-l", "0", "--", *_script(container.config.log), directory(root, container.id)]
         pid = process.spawn(argv, files=((0, source), (1, null), (2, null)), new_session=True)
+        _children.append(pid)
         resource.prlimit(pid, resource.RLIMIT_AS, (_MEMORY_MAX, _MEMORY_MAX))
     finally:
         os.close(source)

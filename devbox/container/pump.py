@@ -128,10 +128,7 @@ def writer(fd: int) -> Outlet:
     """An outlet for a descriptor that may be shared with other processes, whose flags must stay as they are."""
     mode = os.fstat(fd).st_mode
     if stat.S_ISSOCK(mode):
-        import socket
-
-        shared = socket.socket(fileno=os.dup(fd))
-        return Outlet(fd, lambda data: shared.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL))
+        return Outlet(fd, lambda data: _send(fd, data))
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         try:
             own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -139,6 +136,16 @@ def writer(fd: int) -> Outlet:
             own = fd  # a terminal of another user, say: then we wait for it
         return Outlet(own, lambda data: os.write(own, data))
     return Outlet(fd, lambda data: os.write(fd, data))
+
+
+def _send(fd: int, data: bytes) -> int:
+    import _socket
+
+    shared = _socket.socket(fileno=os.dup(fd))
+    try:
+        return shared.send(data, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
+    finally:
+        shared.close()
 
 
 def reader(source: int, take: Callable[[bytes], None], *, size: int = CHUNK) -> Callable[[], bool]:
