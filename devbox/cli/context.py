@@ -26,7 +26,7 @@ class Context:
 
     def __init__(self, environ: Mapping[str, str] | None = None, cwd: str | None = None) -> None:
         self.environ: Mapping[str, str] = os.environ if environ is None else environ
-        self._cwd = cwd
+        self._cwd = _working_directory() if cwd is None else cwd
         self._store: Store | None = None
         self._root: Root | None = None
         self.frees = False
@@ -34,12 +34,9 @@ class Context:
 
     @property
     def cwd(self) -> str:
-        """The caller's working directory."""
-        if self._cwd is None:
-            try:
-                self._cwd = os.getcwd()
-            except FileNotFoundError:
-                raise HostError("the working directory is gone", hint="cd to one that exists") from None
+        """The directory that the caller was in, wherever the command is now."""
+        if not self._cwd:
+            raise HostError("the working directory is gone", hint="cd to one that exists")
         return self._cwd
 
     @property
@@ -132,6 +129,13 @@ class Context:
         if self._store is not None:
             self._store.close()
             self._store = None
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
 
 
 def _check_host(environ: Mapping[str, str]) -> None:

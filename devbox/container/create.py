@@ -33,8 +33,8 @@ class Request(NamedTuple):
     """(target, alias) pairs of --link"""
 
 
-def create(store: Store, request: Request) -> Container:
-    """Add a container in state "created"; all of it is durable when this returns.
+def create(store: Store, request: Request, *, durable: bool = True) -> Container:
+    """Add a container in state "created"; all of it is on the disk when this returns, if it is to be `durable`.
 
     Raises ConflictError when the name is taken, and whatever links and volumes refuse.
     """
@@ -54,7 +54,7 @@ def create(store: Store, request: Request) -> Container:
     with scratch(store.root, "create") as workspace, locks.operation(store.root, container.id):
         home = workspace + "/container"
         _make_directories(home)
-        with store.transaction():
+        with store.transaction(durable=durable):
             if not container.name:
                 container = container._replace(name=names.unused(store))
             records.insert(store, container)
@@ -62,7 +62,8 @@ def create(store: Store, request: Request) -> Container:
             for target, alias in request.links:
                 links.add(store, container.id, target, alias)
             os.rename(home, store.root.container(container.id))
-            sync_directory(store.root.containers)
+            if durable:
+                sync_directory(store.root.containers)
             records.announce(store, container, "create")
     return container
 

@@ -58,7 +58,8 @@ def release(store: Store, container: Container) -> None:
     with deleting(store.root, container):
         if has_network:
             firewall.withdraw(store, container.id)
-        with store.transaction():
+        # the end of a --rm container is found again by the next command; its removal is what counts
+        with store.transaction(durable=not container.config.auto_remove):
             endpoints.release(store, container.id)
             records.update(
                 store, container,

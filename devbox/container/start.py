@@ -118,7 +118,7 @@ def _create(store: Store, container: Container, network: _Network) -> monitor.Mo
 def _claim_network(store: Store, container: Container, descriptors: contextlib.ExitStack) -> _Network:
     network = _Network()
     if container.config.endpoints:
-        with store.transaction():
+        with store.transaction(durable=False):
             places = endpoints.allocate(store, container)
             bindings = ports.claim(store, container, places)
         held = ports.hold(bindings)

@@ -72,16 +72,25 @@ class Store:
         self.close()
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Hold the write lock; commit durably at the end, roll back on any exception."""
-        self.db.execute("BEGIN IMMEDIATE")
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Hold the write lock; commit durably at the end, roll back on any exception.
+
+        What is not `durable` becomes so with the next commit that is: for the steps of a command before the one
+        that it tells of.
+        """
+        if not durable:
+            self.db.execute("PRAGMA synchronous = NORMAL")
         try:
+            self.db.execute("BEGIN IMMEDIATE")
             yield self.db
             self.db.execute("COMMIT")
         except BaseException:
             if self.db.in_transaction:  # a full disk rolls back by itself
                 self.db.execute("ROLLBACK")
             raise
+        finally:
+            if not durable:
+                self.db.execute("PRAGMA synchronous = FULL")
 
     def event(self, kind: str, action: str, actor: str, attributes: Mapping[str, str] | None = None) -> None:
         """Record an event for `devbox events`; inside a transaction it is part of it."""

@@ -25,7 +25,7 @@ def run(context: Context, invocation: Invocation) -> int:
     if invocation.flag("detach"):
         return _run_detached(context, invocation)
     attach.check_terminal(stdin=invocation.flag("interactive"), tty=invocation.flag("tty"))
-    container = _created(context, invocation)
+    container = _created(context, invocation, durable=False)
     only = invocation.many("attach")
     options = attach.Options(
         tty=container.config.tty,
@@ -38,7 +38,7 @@ def run(context: Context, invocation: Invocation) -> int:
 
 
 def _run_detached(context: Context, invocation: Invocation) -> int:
-    container = _created(context, invocation)
+    container = _created(context, invocation, durable=False)
     try:
         start_container(context.store, container.id)
     except BaseException:
@@ -50,7 +50,7 @@ def _run_detached(context: Context, invocation: Invocation) -> int:
 
 def create(context: Context, invocation: Invocation) -> int:
     """Create a container without starting it, and print its id."""
-    context.out(_created(context, invocation).id)
+    context.out(_created(context, invocation, durable=True).id)
     return 0
 
 
@@ -79,7 +79,8 @@ def _start_one(store: Store, name: str) -> None:
     start_container(store, records.resolve(store, name))
 
 
-def _created(context: Context, invocation: Invocation) -> Container:
+def _created(context: Context, invocation: Invocation, *, durable: bool) -> Container:
+    """A new container; `run` makes it durable when it has started it."""
     store = context.reconciled()
     cidfile = invocation.optional("cidfile")
     path = os.path.join(context.cwd, cidfile) if cidfile is not None else ""
@@ -90,7 +91,7 @@ def _created(context: Context, invocation: Invocation) -> Container:
     request = wish(store, invocation, context.environ, context.cwd)
     for warning in warnings(invocation):
         context.err(f"devbox: {warning}")
-    container = create_container(store, request)
+    container = create_container(store, request, durable=durable)
     if path:
         try:
             with open(path, "x") as file:
