@@ -40,8 +40,8 @@ def document(*, with_programs: bool) -> dict[str, Any]:
 
 def _programs() -> list[dict[str, str]]:
     """Those that are installed; all are asked at once."""
-    running = {}
-    outputs = {}
+    running: dict[str, Any] = {}
+    outputs: dict[str, bytes] = {}
     if sys.platform == "linux":
         from devbox.system import process
 

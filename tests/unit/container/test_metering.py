@@ -19,9 +19,7 @@ V1 = {
         "memory.stat": "cache 1\ntotal_inactive_file 4000000\n",
     },
     "cpuacct": {"cpuacct.usage": "1500000000\n"},
-    "blkio": {
-        "blkio.throttle.io_service_bytes_recursive": "8:0 Read 4096\n8:0 Write 512\n8:1 Read 4\nTotal 4612\n"
-    },
+    "blkio": {"blkio.throttle.io_service_bytes_recursive": "8:0 Read 4096\n8:0 Write 512\n8:1 Read 4\nTotal 9\n"},
     "pids": {"pids.current": "7\n"},
 }
 V2 = {
