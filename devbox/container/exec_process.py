@@ -7,21 +7,18 @@ import sys
 assert sys.platform == "linux"
 
 import contextlib
-import errno
 import json
 import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from devbox.container import runtime, spec, users
+from devbox.container import rootfs, runtime, spec, spec_setting
 from devbox.errors import (
     CommandNotFoundError,
     ContainerRuntimeError,
     DevboxError,
     NotExecutableError,
-    RefusedError,
     StateError,
-    UsageError,
 )
 from devbox.model.container import Container
 from devbox.model.values_parse import merge_env
@@ -30,7 +27,7 @@ from devbox.store.database import Store
 from devbox.system import process, procfs, terminal
 from devbox.system.files import write_all
 from devbox.system.namespaces import mounts_of
-from devbox.system.walk import open_in_root, open_root, opened
+from devbox.system.walk import opened
 
 _NOT_EXECUTABLE = ("permission denied", "not permitted", "exec format", "chdir", "is a directory")
 """parts of what the runtimes say about a command that exists"""
@@ -99,52 +96,27 @@ def _runs(container: Container) -> bool:
 
 
 def _document(store: Store, container: Container, request: Request) -> dict[str, Any]:
-    """The OCI process: the one the container was started with, with other words, and links as they are now."""
-    config = container.config
-    with open(store.root.bundle(container.id) + "/config.json") as file:
-        document: dict[str, Any] = json.load(file)["process"]
-    with opened(open_root(f"/proc/{container.pid}/root")) as root:
-        user = users.lookup(root, request.user or config.user, config.group_add)
-        working_dir = _working_dir(root, request, config.working_dir)
-    env = spec.environment(
-        config,
-        spec.hostname(container),
+    """The OCI process: the container's own with other words, and with the links of now."""
+    config = container.config._replace(
+        entrypoint=(),
+        command=request.command,
         tty=request.tty,
-        links=links.environment(store, container.id),
-        home=user.home,
+        user=request.user or container.config.user,
+        working_dir=request.working_dir or container.config.working_dir,
+        privileged=request.privileged or container.config.privileged,
     )
-    document.update(
-        terminal=request.tty,
-        args=list(request.command),
-        env=list(merge_env(env, request.env)),
-        cwd=working_dir,
-        user={**document["user"], "uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
-    )
-    if request.privileged:
-        from devbox.container import capabilities
+    linked = links.environment(store, container.id)
 
-        everything = [f"CAP_{name}" for name in sorted(capabilities.bounding_set())]
-        document["capabilities"] = dict.fromkeys(("bounding", "permitted", "effective"), everything)
-        document["noNewPrivileges"] = False
+    def environment(home: str) -> tuple[str, ...]:
+        own = spec.environment(config, spec.hostname(container), tty=request.tty, links=linked, home=home)
+        return merge_env(own, request.env)
+
+    prepared = rootfs.enter(f"/proc/{container.pid}/root", config, request.command[0], environment(""))
+    document = spec_setting.exec_process(config, prepared, environment(prepared.user.home))
     rows, columns = terminal.size() if request.tty else (0, 0)
     if rows and columns:
         document["consoleSize"] = {"height": rows, "width": columns}
     return document
-
-
-def _working_dir(root: int, request: Request, default: str) -> str:
-    path = request.working_dir or default or "/"
-    if not path.startswith("/"):
-        raise UsageError(f"the working directory {path!r} is not an absolute path")
-    try:
-        os.close(open_in_root(root, path, os.O_PATH | os.O_DIRECTORY))
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            # a descriptor of the runtime's, shown in /proc, is a way out of the container
-            raise RefusedError(f"the working directory {path!r} leads through a link of /proc") from error
-        reason = os.strerror(error.errno or 0).lower()
-        raise NotExecutableError(f"cannot enter the working directory {path!r}: {reason}") from error
-    return path
 
 
 def _place_of(container: Container) -> contextlib.AbstractContextManager[None]:

@@ -59,11 +59,11 @@ def test_variables_over_the_container_s(box: Box, running: str, tmp_path: Path) 
     ("words", "code", "message"),
     [
         (("nosuch",), 127, "not found in $PATH"),
-        (("/nosuch",), 127, "not found"),
+        (("/nosuch",), 127, "no such file or directory"),
         (("/noexec",), 126, "ermission denied"),
-        (("/tmp",), 126, "cannot run '/tmp'"),
-        (("-w", "/nosuch", "true"), 126, "working directory '/nosuch': no such file or directory"),
-        (("-w", "relative", "true"), 125, "not an absolute path"),
+        (("/tmp",), 126, "is a directory"),
+        (("-w", "/nosuch", "true"), 125, "working directory /nosuch does not exist"),
+        (("-w", "relative", "true"), 125, "absolute path"),
         (("-u", "nobody-here", "true"), 125, "unable to find user nobody-here"),
         (("-u", "4294967295", "true"), 125, "4294967295"),
         (("false",), 1, ""),
@@ -80,9 +80,8 @@ def test_exit_codes(box: Box, running: str, words: tuple[str, ...], code: int, m
 
 def test_a_directory_that_leads_out_is_refused(box: Box, running: str) -> None:
     for path in ("/out", "/proc/self/fd/5", "/proc/1/root", "/proc/self/cwd"):
-        done = box("exec", "-w", path, running, "true", check=False)
-        assert done.returncode in (125, 126)
-        assert "cannot enter" in done.stderr or "leads through" in done.stderr
+        message = box.fails("exec", "-w", path, running, "true")
+        assert path in message or "/proc" in message
 
 
 def test_states_that_refuse(box: Box, name: str) -> None:

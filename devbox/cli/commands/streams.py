@@ -6,7 +6,6 @@ import sys
 
 assert sys.platform == "linux"
 
-import os
 from typing import TYPE_CHECKING
 
 from devbox.cli.context import Context
@@ -123,16 +122,18 @@ def attach(context: Context, invocation: Invocation) -> int:
 
 def execute(context: Context, invocation: Invocation) -> int:
     """Run a command in a running container; its exit code."""
+    from devbox.cli import process_options
     from devbox.container import execute as running
     from devbox.container import keyboard, keys, records
     from devbox.container.exec_process import Request
 
+    process_options.check_text(invocation)
     tty, stdin = invocation.flag("tty"), invocation.flag("interactive")
     request = Request(
         command=invocation.many("command"),
-        env=_exec_env(context, invocation),
-        user=invocation.text("user"),
-        working_dir=invocation.text("workdir"),
+        env=process_options.environment(invocation, context.environ, context.cwd),
+        user=process_options.user(invocation),
+        working_dir=process_options.working_dir(invocation),
         privileged=invocation.flag("privileged"),
         tty=tty,
     )
@@ -141,19 +142,6 @@ def execute(context: Context, invocation: Invocation) -> int:
         keyboard.check_terminal(stdin=stdin, tty=tty)
     container = records.get(context.store, invocation.text("container"))
     return running.execute(context.store, container, request, options)
-
-
-def _exec_env(context: Context, invocation: Invocation) -> tuple[str, ...]:
-    from devbox.model.values_parse import merge_env, parse_env, parse_env_file
-
-    layers = []
-    for name in invocation.many("env_file"):
-        try:
-            with open(os.path.join(context.cwd, name), encoding="utf-8") as file:
-                layers.append(parse_env_file(file.read(), name, context.environ))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read --env-file {name}: {error}") from error
-    return merge_env(*layers, parse_env(invocation.many("env"), context.environ))
 
 
 def top(context: Context, invocation: Invocation) -> int:
