@@ -3,8 +3,6 @@
 The fast parser, the help pages, the completion and the reference documentation all read the same data.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 

@@ -1,7 +1,5 @@
 """What a container was asked to be (`ContainerConfig`) and what it is (`Container`)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 

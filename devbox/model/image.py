@@ -1,7 +1,5 @@
 """Images as OCI's image spec describes them, with the layers they are mounted from."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The command line as a value: parsed once, run here or in a machine."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

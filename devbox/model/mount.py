@@ -1,7 +1,5 @@
 """Mounts of a container: bind mounts, named and anonymous volumes, tmpfs."""
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 Propagation = Literal["", "private", "rprivate", "shared", "rshared", "slave", "rslave"]

@@ -1,7 +1,5 @@
 """Networks, endpoints, published ports and links."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 

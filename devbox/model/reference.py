@@ -1,7 +1,5 @@
 """Image references as docker reads and prints them: `busybox` means `docker.io/library/busybox:latest`."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

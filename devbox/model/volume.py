@@ -1,7 +1,5 @@
 """Named volumes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 
