@@ -26,6 +26,8 @@ class Engine(NamedTuple):
     environment: Mapping[str, str]
     daemons: frozenset[str] = frozenset()
     """names of the programs that run whether or not there are containers"""
+    removal: tuple[str, ...] = ("rm", "--force")
+    """how a running container is killed and removed without giving it time"""
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Start one of its commands, output captured (the little there is must fit a pipe)."""
@@ -73,7 +75,7 @@ def podman(disk: Path) -> Engine:
         "--cgroup-manager", "cgroupfs", "--events-backend", "file",
     )  # fmt: skip
     version = call(*command, "version", "--format", "{{.Client.Version}}").strip()
-    return Engine("podman", version, command, _environment())
+    return Engine("podman", version, command, _environment(), removal=("rm", "--force", "--time", "0"))
 
 
 def _environment() -> dict[str, str]:

@@ -70,7 +70,7 @@ _THOUSAND = tuple(f"stopped{number}" for number in range(1000))
 
 def _twenty_runs(engine: Engine) -> float:
     taken = measure.milliseconds_at_once(engine, [_detached(name) for name in _TWENTY])
-    engine("rm", "-f", *_TWENTY)
+    engine(*engine.removal, *_TWENTY)
     return taken
 
 
@@ -78,7 +78,7 @@ def _twenty_removals(engine: Engine) -> float:
     for name in _TWENTY:
         engine(*_detached(name))
     time.sleep(SETTLE_SECONDS)
-    return measure.milliseconds(engine, ("rm", "-f", *_TWENTY))
+    return measure.milliseconds(engine, (*engine.removal, *_TWENTY))
 
 
 def _create_many(engine: Engine) -> None:
@@ -100,7 +100,7 @@ def _idle(engine: Engine) -> float:
     time.sleep(1)
     new = (pid for pid in measure.processes() - before if measure.program(pid) != "sleep")
     size = sum(measure.proportional_megabytes(pid) for pid in new)
-    engine("rm", "-f", "bench")
+    engine(*engine.removal, "bench")
     return size
 
 
@@ -142,12 +142,12 @@ def containers() -> tuple[Row, ...]:
             lambda engine: measure.milliseconds(engine, ("exec", "bench", "true")),
             times(0.7, peer="docker"),
             prepare=lambda engine: engine(*_detached("bench")),
-            clean=lambda engine: engine("rm", "-f", "bench"),
+            clean=lambda engine: engine(*engine.removal, "bench"),
         ),
         Row(
             "run-rm",
             "`run -d` + `rm -f`",
-            lambda engine: measure.milliseconds(engine, _detached("bench"), ("rm", "-f", "bench")),
+            lambda engine: measure.milliseconds(engine, _detached("bench"), (*engine.removal, "bench")),
             times(0.5),
         ),
         Row(
@@ -156,7 +156,7 @@ def containers() -> tuple[Row, ...]:
             lambda engine: measure.milliseconds(engine, ("ps",)),
             at_most(55),
             prepare=lambda engine: engine(*_detached("bench")),
-            clean=lambda engine: engine("rm", "-f", "bench"),
+            clean=lambda engine: engine(*engine.removal, "bench"),
         ),
         Row(
             "ps-1000",
