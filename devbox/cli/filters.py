@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 
+from devbox.cli.units import parse_time
 from devbox.errors import UsageError
 
 Filters = Mapping[str, tuple[str, ...]]
+Prunable = Callable[[float, Mapping[str, str]], bool]
+"""asked with when something was made, and its labels"""
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
@@ -64,3 +68,15 @@ def boolean(filters: Filters, key: str) -> bool | None:
     if len(words) != 1 or any(value not in (*_TRUE, *_FALSE) for value in values):
         raise UsageError(f"the filter {key} is true or false", hint=f"write {key}=true")
     return words.pop()
+
+
+def prunable(filters: Filters) -> Prunable:
+    """Whether something that was made at a time and has labels is to go: the keys until, label and label!."""
+    before = min((parse_time(text, "--filter until") for text in filters.get("until", ())), default=time.time())
+    spared = filters.get("label!", ())
+
+    def wanted(created: float, labels: Mapping[str, str]) -> bool:
+        kept = any(labels_match({"label": (label,)}, labels) for label in spared)
+        return created <= before and labels_match(filters, labels) and not kept
+
+    return wanted

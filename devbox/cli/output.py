@@ -118,3 +118,10 @@ class _Headings(dict[str, Any]):
 
 def _label_heading(label: str) -> str:
     return label.rpartition(".")[2].replace("-", " ").replace("_", " ")
+
+
+def report_deleted(context: Context, what: str, lines: Sequence[str]) -> None:
+    """docker's account of what a prune has taken away; nothing for nothing."""
+    if lines:
+        for line in (f"Deleted {what}:", *lines, ""):
+            context.out(line)

@@ -10,11 +10,11 @@ import os
 from collections.abc import Callable
 
 from devbox.cli.context import Context
-from devbox.cli.filters import boolean, labels_match, parse_filters
-from devbox.cli.units import human_size, parse_time
+from devbox.cli.filters import boolean, parse_filters, prunable
+from devbox.cli.output import report_deleted
+from devbox.cli.units import human_size
 from devbox.errors import UsageError
 from devbox.image import catalog
-from devbox.model.image import Image
 from devbox.model.invocation import Invocation
 from devbox.model.reference import familiar
 
@@ -106,25 +106,14 @@ def rm(context: Context, invocation: Invocation) -> int:
 def prune(context: Context, invocation: Invocation) -> int:
     """Remove images that nothing uses: unnamed ones, or with --all every one."""
     filters = parse_filters(invocation.many("filter"), ("dangling", "label", "label!", "until"))
+    wanted = prunable(filters)
     every = invocation.flag("all") or boolean(filters, "dangling") is False
-    before = min((parse_time(text, "until") for text in filters.get("until", ())), default=None)
-
-    def wanted(image: Image) -> bool:
-        without = filters.get("label!", ())
-        return (
-            labels_match(filters, image.config.labels)
-            and not any(labels_match({"label": (label,)}, image.config.labels) for label in without)
-            and (before is None or image.created < before)
-        )
-
     if not invocation.flag("force") and not context.confirm(_ALL if every else _DANGLING):
         return 0
-    lines, freed = catalog.prune(context.reconciled(), wanted, named=every)
-    if lines:
-        context.out("Deleted Images:")
-        for line in lines:
-            context.out(line)
-        context.out("")
+    lines, freed = catalog.prune(
+        context.reconciled(), lambda image: wanted(image.created, image.config.labels), named=every
+    )
+    report_deleted(context, "Images", lines)
     context.out(f"Total reclaimed space: {human_size(freed, digits=4)}")
     return 0
 

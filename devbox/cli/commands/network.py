@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from devbox.cli.context import Context
-from devbox.cli.filters import Filters, boolean, equals, labels_match, matches, parse_filters
-from devbox.cli.output import listing
-from devbox.cli.units import local_time, parse_time
+from devbox.cli.filters import Filters, boolean, equals, labels_match, matches, parse_filters, prunable
+from devbox.cli.output import listing, report_deleted
+from devbox.cli.units import local_time
 from devbox.container import locks, records
 from devbox.errors import NotFoundError, UsageError
 from devbox.model.invocation import Invocation
@@ -102,11 +102,10 @@ def prune(context: Context, invocation: Invocation) -> int:
     if not invocation.flag("force") and not context.confirm(warning):
         return 0
     store = context.reconciled()
-    removed = networks.prune(store, lambda network: _may_go(network, filters))
-    if removed:
-        context.out("Deleted Networks:")
-        for name in removed:
-            context.out(name)
+    wanted = prunable(filters)
+    report_deleted(
+        context, "Networks", networks.prune(store, lambda network: wanted(network.created, network.labels))
+    )
     return 0
 
 
@@ -145,14 +144,4 @@ def _matches(store: Store, network: Network, filters: Filters) -> bool:
         and equals(filters, "type", kind)
         and labels_match(filters, network.labels)
         and dangling in (None, kind == "custom" and not networks.members(store, network))
-    )
-
-
-def _may_go(network: Network, filters: Filters) -> bool:
-    before = [parse_time(text, "--filter until") for text in filters.get("until", ())]
-    unwanted = filters.get("label!", ())
-    return (
-        all(network.created < moment for moment in before)
-        and labels_match(filters, network.labels)
-        and not (unwanted and labels_match(filters, network.labels, "label!"))
     )

@@ -6,12 +6,11 @@ import sys
 
 assert sys.platform == "linux"
 
-import time
-from collections.abc import Callable, Mapping, Sequence
 
 from devbox.cli.context import Context
-from devbox.cli.filters import Filters, labels_match, parse_filters
-from devbox.cli.units import human_size, parse_time
+from devbox.cli.filters import Prunable, parse_filters, prunable
+from devbox.cli.output import report_deleted
+from devbox.cli.units import human_size
 from devbox.container import overview, sizes
 from devbox.errors import ConflictError, NotFoundError, UsageError
 from devbox.model.container import Container
@@ -25,16 +24,14 @@ _VOLUMES = "all anonymous volumes not used by at least one container"
 _DANGLING = "all dangling images"
 _UNUSED = "all images without at least one container associated to them"
 
-Wanted = Callable[[float, Mapping[str, str]], bool]
-
 
 def containers(context: Context, invocation: Invocation) -> int:
     """Remove stopped containers."""
-    wanted = _wanted(parse_filters(invocation.many("filter"), _KEYS))
+    wanted = prunable(parse_filters(invocation.many("filter"), _KEYS))
     if not invocation.flag("force") and not context.confirm(f"WARNING! This will remove {_CONTAINERS}."):
         return 0
     removed, freed = _remove_stopped(context.reconciled(), wanted)
-    _report(context, "Containers", removed)
+    report_deleted(context, "Containers", removed)
     context.out(f"Total reclaimed space: {human_size(freed, digits=4)}")
     return 0
 
@@ -47,16 +44,16 @@ def everything(context: Context, invocation: Invocation) -> int:
         raise UsageError("the filter until does not apply to volumes", hint="leave out --volumes or the filter")
     if not invocation.flag("force") and not context.confirm(_warning(every=every, volumes_too=volumes_too)):
         return 0
-    store, wanted = context.reconciled(), _wanted(filters)
+    store, wanted = context.reconciled(), prunable(filters)
     removed, freed = _remove_stopped(store, wanted)
-    _report(context, "Containers", removed)
-    _report(context, "Networks", _prune_networks(store, wanted))
+    report_deleted(context, "Containers", removed)
+    report_deleted(context, "Networks", _prune_networks(store, wanted))
     if volumes_too:
         names, held = _prune_volumes(store, wanted)
-        _report(context, "Volumes", names)
+        report_deleted(context, "Volumes", names)
         freed += held
-    lines, held = _prune_images(store, wanted, every=every)
-    _report(context, "Images", lines)
+    lines, held = _prune_images(store, wanted, named=every)
+    report_deleted(context, "Images", lines)
     context.out(f"Total reclaimed space: {human_size(freed + held, digits=4)}")
     return 0
 
@@ -77,19 +74,7 @@ def _warning(*, every: bool, volumes_too: bool) -> str:
     return "WARNING! This will remove:\n" + "".join(f"  - {each}\n" for each in what)
 
 
-def _wanted(filters: Filters) -> Wanted:
-    """Whether something of a time and with labels is to go."""
-    until = min((parse_time(text, "--filter until") for text in filters.get("until", ())), default=time.time())
-    unwanted = filters.get("label!", ())
-
-    def wanted(created: float, labels: Mapping[str, str]) -> bool:
-        spared = any(labels_match({"label": (label,)}, labels) for label in unwanted)
-        return created <= until and labels_match(filters, labels) and not spared
-
-    return wanted
-
-
-def _remove_stopped(store: Store, wanted: Wanted) -> tuple[list[str], int]:
+def _remove_stopped(store: Store, wanted: Prunable) -> tuple[list[str], int]:
     removed: list[str] = []
     freed = 0
     for seen in overview.every(store, ("created", "exited", "dead")):
@@ -111,27 +96,19 @@ def _remove(store: Store, container: Container) -> tuple[int, bool]:
     return held, True
 
 
-def _prune_networks(store: Store, wanted: Wanted) -> list[str]:
+def _prune_networks(store: Store, wanted: Prunable) -> list[str]:
     from devbox.network import networks
 
     return networks.prune(store, lambda network: wanted(network.created, network.labels))
 
 
-def _prune_volumes(store: Store, wanted: Wanted) -> tuple[list[str], int]:
+def _prune_volumes(store: Store, wanted: Prunable) -> tuple[list[str], int]:
     from devbox.volume import volumes
 
     return volumes.prune(store, lambda volume: volume.anonymous and wanted(volume.created, volume.labels))
 
 
-def _prune_images(store: Store, wanted: Wanted, *, every: bool) -> tuple[list[str], int]:
+def _prune_images(store: Store, wanted: Prunable, *, named: bool) -> tuple[list[str], int]:
     from devbox.image import catalog
 
     return catalog.prune(store, lambda image: wanted(image.created, image.config.labels), named=every)
-
-
-def _report(context: Context, what: str, lines: Sequence[str]) -> None:
-    if lines:
-        context.out(f"Deleted {what}:")
-        for line in lines:
-            context.out(line)
-        context.out("")

@@ -9,8 +9,9 @@ assert sys.platform == "linux"
 from typing import Any
 
 from devbox.cli.context import Context
-from devbox.cli.filters import Filters, boolean, equals, labels_match, matches, parse_filters
-from devbox.cli.output import listing
+from devbox.cli.filters import Filters, boolean, equals, labels_match, matches, parse_filters, prunable
+from devbox.cli.output import listing, report_deleted
+from devbox.cli.units import human_size
 from devbox.model.invocation import Invocation
 from devbox.model.mount_parse import parse_pair
 from devbox.model.volume import Volume
@@ -92,17 +93,11 @@ def prune(context: Context, invocation: Invocation) -> int:
     if not invocation.flag("force") and not context.confirm(warning):
         return 0
 
-    def wanted(volume: Volume) -> bool:
-        excluded = "label!" in filters and labels_match(filters, volume.labels, "label!")
-        return (everything or volume.anonymous) and labels_match(filters, volume.labels) and not excluded
-
-    from devbox.cli.units import human_size
-
-    removed, freed = volumes.prune(context.reconciled(), wanted)
-    if removed:
-        context.out("Deleted Volumes:")
-        for name in removed:
-            context.out(name)
-        context.out("")
+    wanted = prunable(filters)
+    removed, freed = volumes.prune(
+        context.reconciled(),
+        lambda volume: (everything or volume.anonymous) and wanted(volume.created, volume.labels),
+    )
+    report_deleted(context, "Volumes", removed)
     context.out(f"Total reclaimed space: {human_size(freed, digits=4)}")
     return 0
