@@ -111,4 +111,4 @@ def _prune_volumes(store: Store, wanted: Prunable) -> tuple[list[str], int]:
 def _prune_images(store: Store, wanted: Prunable, *, named: bool) -> tuple[list[str], int]:
     from devbox.image import catalog
 
-    return catalog.prune(store, lambda image: wanted(image.created, image.config.labels), named=every)
+    return catalog.prune(store, lambda image: wanted(image.created, image.config.labels), named=named)
