@@ -145,7 +145,6 @@ def _process(
     users.check_user(user)
     for group in invocation.many("group_add"):
         users.check_group(group)
-    foreground = invocation.params.get("detach") is False
     return wanted._replace(
         entrypoint=entrypoint,
         command=command,
@@ -155,8 +154,15 @@ def _process(
         group_add=invocation.many("group_add"),
         tty=invocation.flag("tty"),
         open_stdin=invocation.flag("interactive"),
-        stdin_once=invocation.flag("interactive") and foreground,
+        stdin_once=_stdin_once(invocation),
     )
+
+
+def _stdin_once(invocation: Invocation) -> bool:
+    """Whether stdin ends with the first client's: that of `run` or of a later `start --attach`."""
+    only = invocation.many("attach")
+    attached = not invocation.params.get("detach") and (not only or "stdin" in only)
+    return invocation.flag("interactive") and attached
 
 
 def _command(invocation: Invocation, image: ImageConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:

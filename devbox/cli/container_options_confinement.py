@@ -18,7 +18,7 @@ from devbox.store.database import Store
 
 def confined(wanted: ContainerConfig, store: Store, invocation: Invocation, cwd: str) -> ContainerConfig:
     """The config with everything about confinement; its network is known already."""
-    ipc = _namespace(store, invocation.text("ipc"), "ipc", ("private", "shareable"))
+    ipc = namespace(store, invocation.text("ipc"), "ipc", ("private", "shareable"))
     if invocation.text("userns") not in ("", "host"):
         raise UsageError(f"invalid --userns {invocation.text('userns')!r}", hint="only 'host' is possible so far")
     if ipc and invocation.text("shm_size"):
@@ -28,7 +28,7 @@ def confined(wanted: ContainerConfig, store: Store, invocation: Invocation, cwd:
         cap_drop=tuple(parse_capability(text) for text in invocation.many("cap_drop")),
         security_opt=tuple(_security_option(text, cwd) for text in invocation.many("security_opt")),
         privileged=invocation.flag("privileged"),
-        pid_mode=_namespace(store, invocation.text("pid"), "pid"),
+        pid_mode=namespace(store, invocation.text("pid"), "pid"),
         ipc_mode=ipc,
         sysctls=parse_sysctls(
             invocation.many("sysctl"), host_network=wanted.network_mode == "host", host_ipc=ipc == "host"
@@ -40,7 +40,7 @@ def confined(wanted: ContainerConfig, store: Store, invocation: Invocation, cwd:
     return wanted
 
 
-def _namespace(store: Store, text: str, option: str, own: tuple[str, ...] = ("private",)) -> str:
+def namespace(store: Store, text: str, option: str, own: tuple[str, ...] = ("private",)) -> str:
     """ "" for the container's own, "host" or "container:ID"."""
     if text in ("", *own):
         return ""
@@ -48,7 +48,7 @@ def _namespace(store: Store, text: str, option: str, own: tuple[str, ...] = ("pr
         return text
     kind, _, name = text.partition(":")
     if kind != "container" or not name:
-        raise UsageError(f"invalid --{option} {text!r}", hint="use host or container:NAME")
+        raise UsageError(f"invalid --{option} {text!r}", hint=f"use {', '.join((*own, 'host'))} or container:NAME")
     return f"container:{records.resolve(store, name)}"
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from devbox.cli.container_options_confinement import namespace
 from devbox.container import records, spec
 from devbox.errors import UsageError
 from devbox.model.container import ContainerConfig
@@ -167,11 +168,9 @@ def _port_order(port: str) -> tuple[int, str]:
 
 def _named(wanted: ContainerConfig, store: Store, invocation: Invocation) -> ContainerConfig:
     """Host and domain name: the host's own, or the other container's, where its names are shared."""
-    uts, own = invocation.text("uts"), invocation.text("hostname")
-    if uts not in ("", "host"):
-        raise UsageError(f"invalid --uts {uts!r}", hint="only 'host' is possible")
-    if uts == "host" and (own or invocation.text("domainname")):
-        raise UsageError("conflicting options: --hostname and --uts host")
+    uts, own = namespace(store, invocation.text("uts"), "uts", ()), invocation.text("hostname")
+    if uts and (own or invocation.text("domainname")):
+        raise UsageError(f"conflicting options: --hostname and --uts {invocation.text('uts')}")
     domain = invocation.text("domainname")
     name = parse_hostname(own, "--hostname") if own else _name_of_namespace(wanted, store, uts)
     return wanted._replace(
@@ -180,13 +179,14 @@ def _named(wanted: ContainerConfig, store: Store, invocation: Invocation) -> Con
 
 
 def _name_of_namespace(wanted: ContainerConfig, store: Store, uts: str) -> str:
-    mode, _, container_id = wanted.network_mode.partition(":")
-    if mode == "container":
-        return spec.hostname(records.by_id(store, container_id))
-    if mode == "host" or uts == "host":
-        import os
+    for mode in (uts, wanted.network_mode):
+        kind, _, container_id = mode.partition(":")
+        if kind == "container":
+            return spec.hostname(records.by_id(store, container_id))
+        if kind == "host":
+            import os
 
-        return os.uname().nodename
+            return os.uname().nodename
     return ""
 
 

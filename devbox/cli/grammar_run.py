@@ -67,7 +67,7 @@ _NETWORK = (
     many("--network-alias --net-alias", "NAME", "Further name on the network"),
     text("--ip", "ADDRESS", "IPv4 address on the network"),
     text("--mac-address", "MAC", "MAC address of the first interface"),
-    many("--add-host", "NAME:ADDRESS", "Add a line to /etc/hosts"),
+    many("--add-host", "NAME:ADDRESS", "Add a line to /etc/hosts; host-gateway for this host"),
     many("--dns", "ADDRESS", "Name server"),
     many("--dns-search", "DOMAIN", "Search domain"),
     many("--dns-option --dns-opt", "OPTION", "Option of the resolver"),
@@ -82,7 +82,7 @@ _CONFINEMENT = (
     many("--sysctl", "NAME=VALUE", "Set a namespaced kernel parameter"),
     text("--pid", "MODE", "PID namespace: host or container:NAME"),
     text("--ipc", "MODE", "IPC namespace: host, private, shareable or container:NAME"),
-    text("--uts", "MODE", "UTS namespace: host", complete="host"),
+    text("--uts", "MODE", "UTS namespace: host or container:NAME"),
     text("--userns", "MODE", "User namespace: host", complete="host"),
 )
 _LIFE = (

@@ -94,7 +94,7 @@ def update(store: Store, container: Container, *fields: str) -> None:
 
 def announce(store: Store, container: Container, action: str, **attributes: str) -> None:
     """Record an event of a container for `devbox events`; inside a transaction it is part of it."""
-    shown = {**attributes, "image": container.image_name, "name": container.name}
+    shown = {**container.config.labels, **attributes, "image": container.image_name, "name": container.name}
     store.event("container", action, container.id, shown)
 
 

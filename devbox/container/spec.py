@@ -69,6 +69,7 @@ class Setting(NamedTuple):
     pid_namespace: str = ""
     """path of one to join; "" for the container's own, "host" """
     ipc_namespace: str = ""
+    uts_namespace: str = ""
     seccomp: Mapping[str, Any] | None = None
     annotations: Mapping[str, str] = {}
     """ours, for the runtime; never an image's"""
@@ -86,7 +87,7 @@ def document(container: Container, setting: Setting) -> dict[str, Any]:
         "linux": _linux(config, setting),
         "annotations": dict(setting.annotations),
     }
-    if config.uts_mode != "host":
+    if not setting.uts_namespace:
         whole["hostname"] = hostname(container)
     return whole
 
@@ -223,7 +224,7 @@ def _namespaces(config: ContainerConfig, setting: Setting) -> list[dict[str, str
     places = {
         "mount": "",
         "network": setting.netns,
-        "uts": config.uts_mode,
+        "uts": setting.uts_namespace,
         "pid": setting.pid_namespace,
         "ipc": setting.ipc_namespace,
     }
@@ -240,6 +241,6 @@ def _sysctls(config: ContainerConfig, setting: Setting) -> dict[str, str]:
     sysctls = {}
     if config.network_mode != "host" and not config.network_mode.startswith("container:"):
         sysctls = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
-    if config.domainname and config.uts_mode != "host":
+    if config.domainname and not setting.uts_namespace:
         sysctls["kernel.domainname"] = config.domainname
     return {**sysctls, **config.sysctls}

@@ -55,6 +55,7 @@ def gather(
         oom_score=_oom_score(),
         pid_namespace=_joined(store, config.pid_mode, "pid"),
         ipc_namespace=_joined(store, config.ipc_mode, "ipc"),
+        uts_namespace=_joined(store, config.uts_mode, "uts"),
         seccomp=profile(config, bounding),
         annotations=_compiled_filter(store, container, bounding),
         devices=devices.wanted(config),

@@ -48,9 +48,10 @@ def parse_link(text: str) -> tuple[str, str]:
 
 
 def parse_add_host(text: str) -> str:
-    """Read NAME:ADDRESS, the address v4, v6 or "host-gateway"; returned as it was."""
-    name, _, address = text.partition(":")
-    if not re.fullmatch(r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,252})", name):
+    """Read NAME:ADDRESS or NAME=ADDRESS, the address v4, v6 or "host-gateway"; returned with the colon."""
+    separator = "=" if "=" in text.partition(":")[0] else ":"
+    name, separator, address = text.partition(separator)
+    if not separator or not re.fullmatch(r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,252})", name):
         raise UsageError(f"invalid --add-host {text!r}", hint="write it as NAME:ADDRESS")
     if address != "host-gateway":
         import ipaddress
@@ -59,7 +60,7 @@ def parse_add_host(text: str) -> str:
             ipaddress.ip_address(address.strip("[]"))
         except ValueError:
             raise UsageError(f"invalid address {address!r} in --add-host {text}") from None
-    return text
+    return f"{name}:{address}"
 
 
 def _split_protocol(text: str, option: str) -> tuple[str, Protocol]:

@@ -69,7 +69,7 @@ def _refresh(store: Store, container_id: str) -> None:
     member = members.by_id(store, container_id)
     home = store.root.container(container_id)
     write_in_place(f"{home}/hosts", content(store, member).encode())
-    write_in_place(f"{home}/hostname", f"{_own_names(member)[0]}\n".encode())
+    write_in_place(f"{home}/hostname", f"{member.hostname}\n".encode())
 
 
 def _added(store: Store, member: Member, text: str) -> _Line:

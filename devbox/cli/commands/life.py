@@ -9,7 +9,7 @@ assert sys.platform == "linux"
 from devbox.cli import container_options
 from devbox.cli.context import Context
 from devbox.container import life, records
-from devbox.errors import DevboxError
+from devbox.errors import DevboxError, UsageError
 from devbox.model.invocation import Invocation
 from devbox.model.values_parse import parse_signal
 
@@ -101,6 +101,8 @@ def rename(context: Context, invocation: Invocation) -> int:
 
 def update(context: Context, invocation: Invocation) -> int:
     """Change the limits or the restart policy of containers."""
+    if not any(value for name, value in invocation.params.items() if name != "containers"):
+        raise UsageError("nothing to change", hint="give a limit or --restart: 'devbox update --help' lists them")
     store = context.reconciled()
     return context.each(
         invocation.many("containers"),

@@ -22,6 +22,7 @@ from devbox.system import procfs, terminal
 
 def run(context: Context, invocation: Invocation) -> int:
     """Create a container and start it, in the foreground unless --detach."""
+    detach_keys = keys.parse(invocation.text("detach_keys"))
     if invocation.flag("detach"):
         return _run_detached(context, invocation)
     attach.check_terminal(stdin=invocation.flag("interactive"), tty=invocation.flag("tty"))
@@ -32,7 +33,7 @@ def run(context: Context, invocation: Invocation) -> int:
         stdin="stdin" in only if only else container.config.open_stdin,
         stdout=not only or "stdout" in only,
         stderr=not only or "stderr" in only,
-        detach_keys=keys.parse(invocation.text("detach_keys")),
+        detach_keys=detach_keys,
     )
     return _foreground(context.store, container, options, sig_proxy=invocation.flag("sig_proxy"))
 

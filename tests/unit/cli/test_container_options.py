@@ -152,6 +152,8 @@ MALFORMED = (
     ("-l", "=x"),
     ("--uts", "host", "--hostname", "x"),
     ("--uts", "x"),
+    ("--uts", "private"),
+    ("--uts", "container:other", "--domainname", "x"),
     ("--ipc", "x"),
     ("--pid", "x"),
     ("--pid", "container:"),
@@ -211,7 +213,8 @@ class TestCommand:
         assert wanted.open_stdin
         assert wanted.stdin_once
         assert not wish("-dit", "bare", "sh").config.stdin_once
-        assert not wish("-i", "bare", "sh", command=CREATE).config.stdin_once
+        assert wish("-i", "bare", "sh", command=CREATE).config.stdin_once, "`start -ai` ends it"
+        assert not wish("-i", "-a", "stdout", "bare", "sh").config.stdin_once
 
     def test_life(self, wish: Wish) -> None:
         wanted = wish("--restart", "on-failure:3", "--init", "--name", "n", "--stop-timeout", "3", "bare", "sh")
@@ -381,6 +384,7 @@ class TestConfinement:
     def test_namespaces_of_others(self, wish: Wish) -> None:
         wanted = wish("--pid", "host", "--ipc", "container:other", "--uts", "host", "bare", "sh").config
         assert (wanted.pid_mode, wanted.ipc_mode, wanted.uts_mode) == ("host", f"container:{OTHER}", "host")
+        assert wish("--uts", "container:other", "bare", "sh").config.uts_mode == f"container:{OTHER}"
 
     @pytest.mark.parametrize("mode", ["private", "shareable"])
     def test_its_own(self, wish: Wish, mode: str) -> None:

@@ -151,8 +151,8 @@ class TestNamespaces:
         assert "cgroup" in namespaces(document(SETTING._replace(cgroups=V2)))
 
     def test_of_the_host(self) -> None:
-        setting = SETTING._replace(netns="host", pid_namespace="host", ipc_namespace="host")
-        made = document(setting, uts_mode="host")
+        setting = SETTING._replace(netns="host", pid_namespace="host", ipc_namespace="host", uts_namespace="host")
+        made = document(setting)
         assert namespaces(made) == {"mount": ""}
         assert "hostname" not in made
         assert not {"/dev/shm", "/dev/mqueue"} & mounts(made).keys()

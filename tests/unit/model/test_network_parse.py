@@ -58,6 +58,8 @@ def test_an_alias_that_could_inject_is_refused(text: str) -> None:
 def test_added_hosts() -> None:
     for text in ("db:10.0.0.1", "db:::1", "db:host-gateway"):
         assert parse_add_host(text) == text
-    for text in ("db", "db:", ":1.2.3.4", "a b:1.2.3.4", "db:1.2.3", "a\n:1.2.3.4"):
+    assert parse_add_host("db=10.0.0.1") == "db:10.0.0.1"
+    assert parse_add_host("db=[::1]") == "db:[::1]"
+    for text in ("db", "db:", "db=", "=1.2.3.4", ":1.2.3.4", "a b:1.2.3.4", "db:1.2.3", "a\n:1.2.3.4"):
         with pytest.raises(UsageError):
             parse_add_host(text)

@@ -79,7 +79,7 @@ def test_added_hosts_come_first_and_the_domain_is_part_of_the_name(world: World)
         f"{networks.get(world.store, 'bridge').gateway}\tup",
         "172.17.0.2\tbox.example.org box",
     ]
-    assert Path(world.store.root.container(web.id), "hostname").read_text() == "box.example.org\n"
+    assert Path(world.store.root.container(web.id), "hostname").read_text() == "box\n"
 
 
 def test_a_container_without_network_has_the_standard_lines_only(world: World) -> None:

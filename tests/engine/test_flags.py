@@ -1,0 +1,42 @@
+"""Flags that were once accepted without their effect, or refused too late."""
+
+from __future__ import annotations
+
+from tests.engine.conftest import Box
+
+
+def test_the_stdin_of_a_created_container_ends_with_the_one_who_starts_it(box: Box, name: str) -> None:
+    box("create", "-i", "--name", name, "busybox", "sh", "-c", "cat; exit 3")
+    for text in ("first\n", "second\n"):
+        done = box("start", "-ai", name, input=text, check=False, timeout=20)
+        assert (done.stdout, done.returncode) == (text, 3)
+
+
+def test_a_uts_namespace_is_shared(box: Box, name: str) -> None:
+    box("run", "-d", "--name", name, "--hostname", "shared", "busybox", "sleep", "100")
+    show = ("sh", "-c", "readlink /proc/self/ns/uts; hostname; cat /etc/hostname")
+    own = box.out("exec", name, *show)
+    assert box.out("run", "--rm", "--uts", f"container:{name}", "busybox", *show) == own
+    assert "shared\nshared" in own
+    assert box.out("run", "--rm", "busybox", *show) != own
+
+
+def test_events_carry_labels(box: Box, name: str) -> None:
+    box("create", "--name", name, "--label", f"for={name}", "--label", "name=other", "busybox", "true")
+    seen = box.out(
+        "events", "--since", "1m", "--until", "0s", "--filter", f"label=for={name}",
+        "--format", "{{.Action}} {{.Actor.Attributes.name}}",
+    )  # fmt: skip
+    assert seen == f"create {name}"
+
+
+def test_bad_detach_keys_leave_no_container(box: Box) -> None:
+    before = box.out("ps", "-aq")
+    for mode in ("-d", "-i"):
+        assert "unknown key 'bogus'" in box.fails("run", mode, "--detach-keys", "bogus", "busybox", "true")
+    assert box.out("ps", "-aq") == before
+
+
+def test_an_update_of_nothing_is_a_mistake(box: Box, name: str) -> None:
+    box("create", "--name", name, "busybox", "true")
+    assert "nothing to change" in box.fails("update", name)
