@@ -24,9 +24,17 @@ MAY_IMPORT = {
     "network": ENGINE_GROUND,
     "volume": ENGINE_GROUND,
     "container": ENGINE_GROUND | {"image", "network", "volume"},
-    "cli": ENGINE_GROUND | {"image", "network", "volume", "container"},
+    "machine": GROUND,
+    "cli": ENGINE_GROUND | {"image", "network", "volume", "container", "machine"},
 }
-ONLY_IN = {"subprocess": {"system"}, "ctypes": {"system"}, "click": {"cli"}}
+ONLY_IN = {
+    "subprocess": {"system", "machine"},  # the machine room runs where there is no devbox.system
+    "ctypes": {"system", "machine"},
+    "click": {"cli"},
+    "paramiko": {"machine"},
+    "platformdirs": {"machine"},
+    "vagrant": {"machine"},
+}
 NOT_AT_START = {
     "argparse",
     "asyncio",
@@ -42,6 +50,7 @@ NOT_AT_START = {
     "logging",
     "paramiko",
     "pathlib",
+    "platformdirs",
     "random",
     "rich",
     "shutil",
@@ -52,6 +61,7 @@ NOT_AT_START = {
     "tempfile",
     "threading",
     "urllib",
+    "vagrant",
 }
 
 NOT_TO_RUN = {
@@ -113,7 +123,7 @@ def test_some_modules_have_one_room(name: str) -> None:
     assert not foreign, f"{name} imports {', '.join(sorted(foreign))}"
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if room(name) != "cli"])
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) not in ("cli", "machine")])
 def test_the_engine_needs_the_standard_library_only(name: str) -> None:
     assert tops(name) <= sys.stdlib_module_names | {"devbox"}
 

@@ -1,0 +1,1 @@
+"""Where an engine lives when this host has none: virtual machines and other hosts."""
