@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from devbox.container import check as containers
+from devbox.image import check as images
 from devbox.network import check as networks
 from devbox.store.database import Store
 
@@ -33,4 +34,5 @@ class Problem(Protocol):
 def problems(store: Store, *, repair: bool) -> Iterator[Problem]:
     """Everything that is wrong, put right where that is wanted and possible."""
     yield from containers.repair(store) if repair else containers.find(store)
+    yield from images.repair(store) if repair else images.find(store)
     yield from networks.repair(store) if repair else networks.find(store)

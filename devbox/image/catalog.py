@@ -163,16 +163,16 @@ def insert(store: Store, db: sqlite3.Connection, document: bytes, layer_ids: Seq
         if row is None:
             raise StoreError(f"layer {layer_id} of {image_id} is gone", hint="try again")
         size += row["size"]
-    known = db.execute("SELECT 1 FROM images WHERE id = ?", (image_id,)).fetchone()
-    if not known:
-        db.execute(
-            "INSERT INTO images (id, created, architecture, os, variant, size, document) VALUES (?,?,?,?,?,?,?)",
-            (image_id, read.created, read.architecture, read.os, read.variant, size, document.decode()),
-        )
-        db.executemany(
-            "INSERT INTO image_layers (image_id, position, layer_id) VALUES (?, ?, ?)",
-            [(image_id, position, layer_id) for position, layer_id in enumerate(layer_ids)],
-        )
+    db.execute(
+        "INSERT OR IGNORE INTO images (id, created, architecture, os, variant, size, document)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (image_id, read.created, read.architecture, read.os, read.variant, size, document.decode()),
+    )
+    # also of an image that is there: a layer of it may have been found damaged
+    db.executemany(
+        "INSERT OR REPLACE INTO image_layers (image_id, position, layer_id) VALUES (?, ?, ?)",
+        [(image_id, position, layer_id) for position, layer_id in enumerate(layer_ids)],
+    )
     return image_id
 
 

@@ -42,8 +42,12 @@ def collect(store: Store) -> Collected:
 
 
 def _unreferenced(db: sqlite3.Connection) -> Sequence[sqlite3.Row]:
+    # a damaged layer, which has no diff_id, left its image when that was loaded again: it may still be mounted
     return db.execute(
-        "SELECT id, diff_id, size FROM layers WHERE id NOT IN (SELECT layer_id FROM image_layers) ORDER BY id DESC"
+        "SELECT id, diff_id, size FROM layers WHERE id NOT IN (SELECT layer_id FROM image_layers)"
+        " AND (diff_id IS NOT NULL OR NOT EXISTS"
+        "      (SELECT 1 FROM containers WHERE status IN ('running', 'paused', 'restarting')))"
+        " ORDER BY id DESC"
     ).fetchall()
 
 

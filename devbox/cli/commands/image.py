@@ -79,7 +79,7 @@ def save(context: Context, invocation: Invocation) -> int:
     form = invocation.text("format") or "docker-archive"
     if form not in ("docker-archive", "oci"):
         raise UsageError(f"unknown archive format {form!r}", hint="use docker-archive or oci")
-    store = context.store
+    store = context.reconciled()
     chosen = saving.choose(store, invocation.many("images"))
     path = os.path.join(context.cwd, wanted) if wanted is not None else ""
     with saving.output(path, invocation.text("compress") or "none") as write:
@@ -89,7 +89,7 @@ def save(context: Context, invocation: Invocation) -> int:
 
 def tag(context: Context, invocation: Invocation) -> int:
     """Give an image a further name."""
-    store = context.store
+    store = context.reconciled()
     catalog.tag(store, catalog.find_id(store, invocation.text("source")), invocation.text("target"), "tag")
     return 0
 

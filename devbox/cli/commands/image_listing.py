@@ -33,7 +33,7 @@ _HISTORY = (
 
 def ls(context: Context, invocation: Invocation) -> int:
     """List images, a line for each of their names, the newest first."""
-    store = context.store
+    store = context.reconciled()
     filters = parse_filters(
         invocation.many("filter"), ("reference", "dangling", "label", "before", "since", "until")
     )
@@ -56,7 +56,7 @@ def ls(context: Context, invocation: Invocation) -> int:
 
 def history(context: Context, invocation: Invocation) -> int:
     """Show how an image was made, the newest step first."""
-    store = context.store
+    store = context.reconciled()
     image = catalog.find(store, invocation.text("image"))
     sizes = iter(_layer_sizes(store, image))
     entries = image.history or tuple(HistoryEntry() for _ in image.layers)
