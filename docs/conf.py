@@ -1,6 +1,16 @@
 """Sphinx settings: `./test lint` builds the documentation with warnings as errors."""
 
+import sys
+from pathlib import Path
+
 from devbox import __version__
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
+
+import grammar_reference  # noqa: E402
+
+grammar_reference.write(HERE / "reference/commands.md")
 
 project = "devbox"
 release = __version__

@@ -6,11 +6,11 @@ set -euo pipefail
 engine=(
     python3 python3-venv                   # devbox itself
     crun conmon tini                       # runs, watches and (--init) reaps a container's processes
-    iproute2 nftables                      # networks and published ports
-    s6 util-linux                          # s6-log keeps logs; flock(1) tells who books an exit
-    skopeo zstd mmdebstrap busybox-static  # images: transfer, compression, bootstrap
+    nftables                               # networks and published ports
+    s6 util-linux procps                   # s6-log keeps logs; flock(1) tells who books an exit; ps for `top`
+    zstd mmdebstrap busybox-static         # images: compression, bootstrap
 )
-development=(git shellcheck strace umoci runc procps e2fsprogs)
+development=(git shellcheck strace skopeo umoci runc iproute2 e2fsprogs)
 
 say() { printf 'provision: %s\n' "$*" >&2; }
 fail() {
