@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
@@ -187,3 +189,22 @@ def test_cidfile(box: Box, name: str, tmp_path: Path) -> None:
 def test_twenty_at_once(box: Box) -> None:
     clients = [box.popen("run", "--rm", "busybox", "true") for _ in range(20)]
     assert [client.wait(60) for client in clients] == [0] * 20
+
+
+def test_after_a_reboot_those_whose_policy_wants_it_run_again(fresh_box: Box) -> None:
+    fresh_box("bootstrap", "busybox")
+    for name, policy in (("a", "always"), ("u", "unless-stopped"), ("s", "unless-stopped"), ("n", "no")):
+        fresh_box("run", "-d", "--restart", policy, "--name", name, "busybox", "sleep", "1000")
+    fresh_box("stop", "-t", "0", "s")
+    # as after a reboot: another boot, none of the processes, an empty run directory
+    ids = {name: fresh_box.out("inspect", "-f", "{{.Id}} {{.State.Pid}}", name).split() for name in "aun"}
+    for container_id, pid in ids.values():
+        bundle = fresh_box.root / "run" / "containers" / container_id
+        os.kill(int((bundle / "conmon.pid").read_text()), signal.SIGKILL)
+        os.kill(int(pid), signal.SIGKILL)
+    with contextlib.closing(sqlite3.connect(fresh_box.root / "state.db")) as state_file, state_file:
+        state_file.execute("UPDATE containers SET boot_id = 'another' WHERE status = 'running'")
+    root = str(fresh_box.root)
+    fresh_box("internal", "boot", "--root", root, "--run", root + "/run")
+    assert set(fresh_box.out("ps", "--format", "{{.Names}}").split()) == {"a", "u"}
+    assert fresh_box.out("inspect", "-f", "{{.State.Status}}", "n") == "exited"
