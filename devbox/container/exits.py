@@ -27,7 +27,7 @@ EXIT_FILE_WAIT_SECONDS = 5.0
 _POLL_SECONDS = 0.001
 
 
-def book(store: Store, container: Container, *, error: str = "") -> Container:
+def book(store: Store, container: Container) -> Container:
     """Record that a container has ended, and give back what it held.
 
     The caller holds the operation lock. Returns the container as it is now: "exited", or "restarting" when its
@@ -42,7 +42,7 @@ def book(store: Store, container: Container, *, error: str = "") -> Container:
         exit_code=LOST_EXIT_CODE if code is None else code,
         finished=time.time(),
         oom_killed=monitor.was_oom_killed(store.root.bundle(container.id)),
-        error=error,
+        error="",
     )
     if wants_restart(ended):
         ended = ended._replace(status="restarting")

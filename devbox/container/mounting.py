@@ -6,15 +6,12 @@ import sys
 
 assert sys.platform == "linux"
 
-import contextlib
 import os
-from collections.abc import Iterator
 
 from devbox.errors import StoreError
 from devbox.image import catalog, layers
 from devbox.model.container import Container
 from devbox.store.database import Store
-from devbox.system.namespaces import private_mounts
 from devbox.system.syscalls import mount
 
 
@@ -50,14 +47,3 @@ def _empty_layer(store: Store) -> str:
     path = store.root.layers + "/empty"
     os.makedirs(path, mode=0o755, exist_ok=True)
     return "empty"
-
-
-@contextlib.contextmanager
-def mounted(store: Store, container: Container) -> Iterator[str]:
-    """The root file system of a container that does not run, mounted for the time of the block.
-
-    The block runs in a private mount namespace with the layers directory as its working directory.
-    """
-    with private_mounts():
-        target = mount_rootfs(store, container)
-        yield target

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from devbox.errors import ConflictError, NotFoundError, StoreError, UsageError
 from devbox.image import config
 from devbox.model.image import Image
-from devbox.model.reference import DIGEST, familiar, parse, parse_tagged
+from devbox.model.reference import familiar, parse, parse_tagged
 from devbox.store.database import Store
 
 _HEX = re.compile(r"[0-9a-f]{1,64}")
@@ -285,8 +285,3 @@ def _in_use(image_id: str, users: Sequence[sqlite3.Row]) -> ConflictError:
 def short(image_id: str) -> str:
     """The 12 digits that listings show."""
     return image_id.removeprefix("sha256:")[:12]
-
-
-def is_id(text: str) -> bool:
-    """Whether a text is a whole image id."""
-    return DIGEST.fullmatch(text) is not None
