@@ -79,7 +79,7 @@ def _unpack(path: str, place: str, tree: int) -> None:
         limits = Limits().for_input(size)
         kind = kind_of(os.pread(fd, MAGIC_LENGTH, 0))
         if not kind:
-            extract(Slice(fd, 0, size), tree, limits=limits)
+            extract(Slice(fd, 0, size, limit=limits.size), tree, limits=limits)
             return
         with decompressed(Slice(fd, 0, size), kind) as stream:
             extract(Source(stream, limit=limits.size), tree, limits=limits)

@@ -141,7 +141,8 @@ def _stream(
             taken = take(Source(stream, limit=limits.size, hasher=plain, recorder=recorder), limits)
     else:
         stored = plain
-        taken = take(Slice(member.fd, member.offset, member.size, hasher=plain, recorder=recorder), limits)
+        source = Slice(*member, limit=limits.size, hasher=plain, recorder=recorder)
+        taken = take(source, limits)
     if blob.digest and "sha256:" + stored.hexdigest() != blob.digest:
         raise RefusedError(f"the archive's blob {blob.digest} is damaged: its digest is another")
     if "sha256:" + plain.hexdigest() != diff_id:

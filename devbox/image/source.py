@@ -131,12 +131,22 @@ class Source:
 
 
 class Slice(Source):
-    """A part of a file; its descriptor's own position does not matter and stays as it is."""
+    """A part of a file; its descriptor's own position does not matter and stays as it is.
+
+    Only what is charged besides, the holes of sparse files, can go over `limit`.
+    """
 
     def __init__(
-        self, fd: int, offset: int, size: int, *, hasher: Hasher | None = None, recorder: Recorder | None = None
+        self,
+        fd: int,
+        offset: int,
+        size: int,
+        *,
+        limit: int = 0,
+        hasher: Hasher | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
-        super().__init__(fd, limit=size, hasher=hasher, recorder=recorder)
+        super().__init__(fd, limit=max(limit, size), hasher=hasher, recorder=recorder)
         self._offset = offset
         self._end = offset + size
 
