@@ -33,14 +33,15 @@ def _page(command: Command) -> str:
 
 
 def _synopsis(command: Command) -> str:
-    words = [" ".join(command.path), *(["[OPTIONS]"] if command.options else []), *map(_argument, command.arguments)]
-    return " ".join(words)
+    options = ["[OPTIONS]"] if command.options else []
+    return " ".join([*command.path, *options, *map(_argument, command.arguments)])
 
 
 def _argument(argument: Argument) -> str:
     shown = argument.metavar or argument.name.upper()
     shown = shown if shown.startswith("[") or argument.nargs in ("1", "+") else f"[{shown}]"
-    return shown + ("..." if argument.nargs in ("*", "+") and not shown.endswith("...") and "..." not in shown else "")
+    repeats = argument.nargs in ("*", "+") and "..." not in shown
+    return shown + "..." * repeats
 
 
 def _table(options: Iterable[Option]) -> Iterator[str]:

@@ -126,8 +126,10 @@ def test_a_detached_exec_goes_on(box: Box, name: str, person: Open) -> None:
     terminal.expect(rb"ready")
     terminal.type(b"\x10\x11")
     assert terminal.wait() == 0
-    time.sleep(0.7)
-    assert box.out("exec", name, "cat", "/tmp/done") == "done"
+    deadline = time.monotonic() + 20
+    while box("exec", name, "cat", "/tmp/done", check=False).stdout != "done\n":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
