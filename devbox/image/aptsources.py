@@ -94,7 +94,7 @@ def options() -> str:
 
 def _configured() -> Iterator[Source]:
     for path in ("/etc/apt/sources.list", *sorted(glob.glob("/etc/apt/sources.list.d/*.list"))):
-        yield from _one_line(_read(path))
+        yield from one_line(_read(path))
     for path in sorted(glob.glob("/etc/apt/sources.list.d/*.sources")):
         yield from deb822(_read(path))
 
@@ -107,7 +107,8 @@ def _read(path: str) -> str:
         return ""
 
 
-def _one_line(text: str) -> Iterator[Source]:
+def one_line(text: str) -> Iterator[Source]:
+    """Sources of a file in the old style."""
     for line in text.splitlines():
         words = re.sub(r"\[[^\]]*\]", "", line.partition("#")[0]).split()
         if len(words) >= 4 and words[0] == "deb":

@@ -43,7 +43,8 @@ class Prepared(NamedTuple):
     size: int
 
 
-_holds: dict[int, int] = {}
+_holds: dict[str, int] = {}
+"""descriptors by lock"""
 
 
 def lower_directories(image: Image) -> tuple[str, ...]:
@@ -180,10 +181,17 @@ def tar_length(store: Store, layer_id: int) -> int:
 
 def hold(store: Store, layer_id: int) -> None:
     """Keep garbage collection away from a layer until this process ends; then look that it is there."""
-    if layer_id not in _holds:
-        fd = open_lock(_lock(store, layer_id))
+    path = _lock(store, layer_id)
+    if path not in _holds:
+        fd = open_lock(path)
         fcntl.flock(fd, fcntl.LOCK_SH)
-        _holds[layer_id] = fd
+        _holds[path] = fd
+
+
+def release_all() -> None:
+    """Hold nothing any more, as if this process had ended."""
+    while _holds:
+        os.close(_holds.popitem()[1])
 
 
 @contextlib.contextmanager
