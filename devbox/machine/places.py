@@ -34,6 +34,11 @@ class MachinePlace(NamedTuple):
         return os.path.join(self.directory, "endpoint.json")
 
     @property
+    def provisioned(self) -> str:
+        """The host key, and of which virtual machine it is."""
+        return os.path.join(self.directory, "provisioned.json")
+
+    @property
     def known_hosts(self) -> str:
         """The pinned host key in OpenSSH's format."""
         return os.path.join(self.directory, "known_hosts")
@@ -69,6 +74,13 @@ def machines_directory() -> str:
     import platformdirs
 
     return os.path.join(platformdirs.user_data_dir("devbox", appauthor=False), "machines")
+
+
+def pool_directory() -> str:
+    """The disks of libvirt's session mode, of all machines: libvirt keeps one pool per user."""
+    import platformdirs
+
+    return os.path.join(platformdirs.user_data_dir("devbox", appauthor=False), "disks")
 
 
 def existing() -> list[str]:

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from devbox.errors import NotFoundError
 from devbox.machine import places, records
-from devbox.machine.driver import Endpoint
+from devbox.machine.driver import Driver, Endpoint
 
 
-def endpoint(name: str) -> Endpoint:
-    """The machine's address from the disk; NotFoundError when it was never up."""
+def driver(name: str) -> Driver:
+    """The driver of a machine that the settings name."""
+    from devbox.machine import settings
+    from devbox.machine.vagrant_driver import VagrantDriver
+
+    return VagrantDriver(places.machine(name), settings.machine(name))
+
+
+def endpoint(name: str, *, refresh: bool = False) -> Endpoint:
+    """The machine's address from the disk; `refresh` asks its driver, which starts a program and takes seconds.
+
+    NotFoundError when it was never up.
+    """
+    if refresh:
+        return driver(name).endpoint(refresh=True)
     known = records.read_endpoint(places.machine(name))
     if known is None:
         raise NotFoundError(f"machine {name!r} is not up", hint=f"devbox machine up {name}")
