@@ -40,3 +40,7 @@ def test_bad_detach_keys_leave_no_container(box: Box) -> None:
 def test_an_update_of_nothing_is_a_mistake(box: Box, name: str) -> None:
     box("create", "--name", name, "busybox", "true")
     assert "nothing to change" in box.fails("update", name)
+
+
+def test_an_empty_cidfile_is_none(box: Box) -> None:
+    box("run", "--rm", "--cidfile", "", "busybox", "true")

@@ -83,8 +83,8 @@ def _start_one(store: Store, name: str) -> None:
 def _created(context: Context, invocation: Invocation, *, durable: bool) -> Container:
     """A new container; `run` makes it durable when it has started it."""
     store = context.reconciled()
-    cidfile = invocation.optional("cidfile")
-    path = os.path.join(context.cwd, cidfile) if cidfile is not None else ""
+    cidfile = invocation.text("cidfile")
+    path = os.path.join(context.cwd, cidfile) if cidfile else ""
     if path and os.path.lexists(path):
         raise ConflictError(
             f"the container id file {path} exists", hint="remove it, or give --cidfile another name"
