@@ -36,9 +36,11 @@ def find(store: Store, reference: str) -> Image:
 
 
 def find_id(store: Store, reference: str) -> str:
-    """As `find`, but only the id."""
+    """As `find`, but only the id; UsageError for what no image can be called."""
     found = _by_name(store, reference) or _by_prefix(store, reference)
     if found is None:
+        if not _HEX.fullmatch(reference):
+            parse(reference)
         raise NotFoundError(
             f"no such image: {reference}",
             hint="list images with 'devbox images', make one with 'devbox bootstrap', or load one",
@@ -234,7 +236,7 @@ def remove(store: Store, reference: str, *, force: bool = False) -> list[str]:
 def prune(store: Store, wanted: Callable[[Image], bool], *, named: bool) -> tuple[list[str], int]:
     """Remove the wanted ones of the images that no container uses: unnamed ones, and `named` ones on request.
 
-    Returns docker's lines of what was done and the bytes that were freed.
+    Returns docker's lines of what was done, which start in lower case here, and the bytes that were freed.
     """
     from devbox.image import gc
 
@@ -247,7 +249,8 @@ def prune(store: Store, wanted: Callable[[Image], bool], *, named: bool) -> tupl
             lines += _untag(store, db, image.id, names)
             lines += delete(store, db, image.id)
     collected = gc.collect(store)
-    return [*lines, *(f"Deleted: {diff_id}" for diff_id in collected.diff_ids)], collected.size
+    lines += [f"Deleted: {diff_id}" for diff_id in collected.diff_ids]
+    return [line[0].lower() + line[1:] for line in lines], collected.size
 
 
 def delete(store: Store, db: sqlite3.Connection, image_id: str) -> list[str]:

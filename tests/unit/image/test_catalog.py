@@ -64,8 +64,11 @@ def test_an_image_is_found_by_all_its_names(store: Store) -> None:
         *(f"web@{digest}", f"web:1@{digest}", made.id, digits, digits[:12], "sha256:" + digits[:5], digits[:1]),
     ):
         assert catalog.find(store, reference) == made
-    for reference in ("web", "web:2", f"other@{digest}", "f" * 64, "WEB", "", "%", "web:1 "):
+    for reference in ("web", "web:2", f"other@{digest}", "f" * 64, "abc"):
         with pytest.raises(NotFoundError, match="no such image"):
+            catalog.find(store, reference)
+    for reference in ("WEB", "", "%", "web:1 ", "web@sha256:1"):
+        with pytest.raises(UsageError, match="invalid reference format"):
             catalog.find(store, reference)
 
 
@@ -156,10 +159,10 @@ def test_prune(store: Store) -> None:
     unnamed, used, named = image(store, "a"), image(store, "b"), image(store, "c", names=("x",))
     container(store, "c", used.id)
     lines, freed = catalog.prune(store, lambda _: True, named=False)
-    assert lines == [f"Deleted: {unnamed.id}", f"Deleted: {unnamed.diff_ids[0]}"]
+    assert lines == [f"deleted: {unnamed.id}", f"deleted: {unnamed.diff_ids[0]}"]
     assert freed == 1
     assert catalog.prune(store, lambda each: each.id != named.id, named=True) == ([], 0)
-    assert catalog.prune(store, lambda _: True, named=True)[0][0] == "Untagged: x:latest"
+    assert catalog.prune(store, lambda _: True, named=True)[0][0] == "untagged: x:latest"
     assert [each.id for each in catalog.every(store)] == [used.id]
 
 
