@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from devbox.errors import RefusedError
 from devbox.image import changes, config, layers, make
 from devbox.image.archive import opened_file
 from devbox.image.decompress import MAGIC_LENGTH, decompressed, kind_of
@@ -76,6 +77,8 @@ def _copy(path: str, tree: int) -> None:
 def _unpack(path: str, place: str, tree: int) -> None:
     with opened_file(path, place) as fd:
         size = os.fstat(fd).st_size
+        if not size:
+            raise RefusedError("the archive is empty")
         limits = Limits().for_input(size)
         kind = kind_of(os.pread(fd, MAGIC_LENGTH, 0))
         if not kind:

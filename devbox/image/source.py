@@ -113,7 +113,14 @@ class Source:
     def charge(self, size: int) -> None:
         """Count `size` bytes that the archive claims without holding them."""
         self._taken += size
-        if self._taken > self._limit:
+        self._check(self._taken)
+
+    def expect(self, size: int) -> None:
+        """Refuse a stream that goes over its limit with the next `size` bytes, before any of them is written."""
+        self._check(self._taken - len(self._buffer) + size)
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
             raise RefusedError(
                 f"the archive unpacks to more than {self._limit} bytes",
                 hint="it is a decompression bomb, or too large for devbox",

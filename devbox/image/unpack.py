@@ -272,6 +272,7 @@ class _Writer:
     # --- everything else
 
     def _file(self, entry: Entry, parent: int, name: bytes) -> None:
+        self._source.expect(entry.size)
         try:
             fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
         except FileExistsError:

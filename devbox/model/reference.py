@@ -64,6 +64,8 @@ def parse_tagged(text: str) -> Reference:
     reference = parse(text)
     if reference.digest:
         raise _malformed(text, "a tag cannot be made of a digest")
+    if (reference.domain, reference.path) == (DEFAULT_DOMAIN, "library/sha256"):
+        raise _malformed(text, "'sha256:' begins an id, and no name")
     return reference._replace(tag=reference.tag or DEFAULT_TAG)
 
 

@@ -69,7 +69,7 @@ class Layout:
         return {"mediaType": kind, "digest": sha256(data), "size": len(data), **fields}
 
     def image(
-        self, layers: Sequence[bytes], *, document: bytes = b"", squeeze: bool = False, **manifest: Any
+        self, layers: Sequence[bytes], /, *, document: bytes = b"", squeeze: bool = False, **manifest: Any
     ) -> dict[str, Any]:
         """Store an image; the descriptor of its manifest, in which `manifest` changes fields."""
         blobs = [
