@@ -63,12 +63,13 @@ class Command(NamedTuple):
 GROUPS = {
     "container": "Manage containers",
     "image": "Manage images",
+    "machine": "Manage virtual machines with an engine in them",
     "network": "Manage networks",
     "system": "Manage devbox",
     "volume": "Manage volumes",
 }
 HIDDEN_GROUPS = ("internal",)
-_FILES = ("container", "run", "image", "network", "volume", "system", "internal")
+_FILES = ("container", "run", "image", "network", "volume", "machine", "system", "internal")
 _FILE_OF = {
     **dict.fromkeys(("run", "create", "exec", "update"), "run"),
     **dict.fromkeys(
@@ -81,6 +82,7 @@ _FILE_OF = {
     **dict.fromkeys(("image", "images", "tag", "rmi", "history", "load", "save", "import", "bootstrap"), "image"),
     "network": "network",
     "volume": "volume",
+    "machine": "machine",
     "internal": "internal",
     **dict.fromkeys(("system", "info", "version", "events", "inspect", "check", "demo", "completion"), "system"),
 }

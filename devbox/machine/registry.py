@@ -7,12 +7,13 @@ from devbox.machine import places, records
 from devbox.machine.driver import Driver, Endpoint
 
 
-def driver(name: str) -> Driver:
-    """The driver of a machine that the settings name."""
+def driver(name: str, cwd: str = "") -> Driver:
+    """The driver of a machine, "" being the default one; `cwd` tells whose project's wishes count."""
     from devbox.machine import settings
     from devbox.machine.vagrant_driver import VagrantDriver
 
-    return VagrantDriver(places.machine(name), settings.machine(name))
+    wanted = settings.machine(name, cwd)
+    return VagrantDriver(places.machine(wanted.name), wanted)
 
 
 def endpoint(name: str, *, refresh: bool = False) -> Endpoint:

@@ -1,0 +1,241 @@
+"""machine up, halt, suspend, resume, restart, destroy, status, list, ssh, ssh-config, snapshot and logs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from devbox.cli.context import Context
+from devbox.cli.parse import did_you_mean
+from devbox.errors import NotFoundError, UsageError
+from devbox.machine import openssh, places, registry, settings
+from devbox.machine.driver import Driver, Endpoint, Progress, Report, Status
+from devbox.model.invocation import Invocation
+
+_TOLD = {
+    "box": "looking at the box",
+    "boot": "starting the virtual machine and waiting for it",
+    "address": "asking for its address",
+    "host key": "checking its SSH host key",
+}
+_ALWAYS = ("wait", "clean up")
+_COLUMNS = (("Name", "NAME"), ("State", "STATE"), ("Provider", "PROVIDER"), ("Address", "ADDRESS"))
+
+
+class Phases:
+    """Tells how a long operation goes on, on stderr, and remembers how long each phase took."""
+
+    def __init__(self, context: Context, *, verbose: bool, quiet: bool) -> None:
+        self._context = context
+        self._verbose = verbose
+        self._quiet = quiet
+        self._began = self._start = time.monotonic()
+        self._phase = ""
+        self.times: list[dict[str, Any]] = []
+
+    def __call__(self, progress: Progress) -> None:
+        """Take one step's news, as a `Report` does."""
+        if progress.phase in _ALWAYS:
+            self._say(progress.text)
+            return
+        if progress.phase != self._phase:
+            self.end()
+            self._phase, self._began = progress.phase, time.monotonic()
+            if progress.phase in _TOLD:
+                self._say(f"{progress.phase}: {_TOLD[progress.phase]}")
+        if self._verbose and progress.text:
+            self._context.err(f"  {progress.text}")
+
+    def end(self) -> float:
+        """The phase that runs is over; seconds since the beginning."""
+        if self._phase:
+            seconds = round(time.monotonic() - self._began, 1)
+            self.times.append({"phase": self._phase, "seconds": seconds})
+            if self._phase in _TOLD:
+                self._say(f"{self._phase}: {seconds} s")
+        self._phase = ""
+        return round(time.monotonic() - self._start, 1)
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            self._context.err(text)
+
+
+def up(context: Context, invocation: Invocation) -> int:
+    """Make and start a machine."""
+    return _change(context, invocation, "up", lambda driver, report: driver.up(report))
+
+
+def halt(context: Context, invocation: Invocation) -> int:
+    """Shut it down."""
+    return _change(context, invocation, "halted", lambda driver, report: driver.halt(report))
+
+
+def suspend(context: Context, invocation: Invocation) -> int:
+    """Put it to sleep."""
+    return _change(context, invocation, "suspended", lambda driver, report: driver.suspend(report))
+
+
+def resume(context: Context, invocation: Invocation) -> int:
+    """Wake it up."""
+    return _change(context, invocation, "resumed", lambda driver, report: driver.resume(report))
+
+
+def restart(context: Context, invocation: Invocation) -> int:
+    """Shut it down and start it."""
+
+    def action(driver: Driver, report: Report) -> Endpoint:
+        driver.halt(report)
+        return driver.up(report)
+
+    return _change(context, invocation, "up", action)
+
+
+def destroy(context: Context, invocation: Invocation) -> int:
+    """Delete it, after asking."""
+    name = _name(context, invocation.text("name"))
+    warning = f"WARNING! This will delete the machine {name} and everything in it."
+    if not invocation.flag("force") and not context.confirm(warning):
+        return 0
+    return _change(context, invocation, "destroyed", lambda driver, report: driver.destroy(report))
+
+
+def status(context: Context, invocation: Invocation) -> int:
+    """Print one machine's state."""
+    found = _driver(context, invocation.text("name")).status()
+    if invocation.flag("json"):
+        _json(context, _document(found))
+    else:
+        detail = f" ({found.detail})" if found.detail != found.state.value else ""
+        context.out(f"{found.name}: {found.state.value}{detail}")
+    return 0
+
+
+def ls(context: Context, invocation: Invocation) -> int:
+    """Print all machines that the settings name or that exist."""
+    from devbox.cli.output import listing
+
+    names = {*settings.load(context.cwd).machines, *places.existing()}
+    if invocation.flag("quiet"):
+        for name in sorted(names):
+            context.out(name)
+        return 0
+    documents = [_document(_driver(context, name).status()) for name in sorted(names)]
+    if invocation.flag("json"):
+        _json(context, documents)
+    else:
+        rows = [{key.capitalize(): value for key, value in document.items()} for document in documents]
+        listing(context, invocation, rows, columns=_COLUMNS, id_key="Name")
+    return 0
+
+
+def ssh(context: Context, invocation: Invocation) -> int:
+    """Become OpenSSH's client, logged in to the machine."""
+    name = _name(context, invocation.text("machine"))
+    line = openssh.argv(places.machine(name), registry.endpoint(name), invocation.many("command"))
+    context.flush()
+    return openssh.run(line)
+
+
+def ssh_config(context: Context, invocation: Invocation) -> int:
+    """Print the address for OpenSSH."""
+    name = _name(context, invocation.text("name"))
+    place, endpoint = places.machine(name), registry.endpoint(name)
+    if invocation.flag("json"):
+        _json(context, openssh.options(place, endpoint))
+    else:
+        context.out(openssh.config(place, endpoint))
+    return 0
+
+
+def snapshot(context: Context, invocation: Invocation) -> int:
+    """Keep, list, restore and delete states."""
+    action, name = invocation.text("action"), invocation.text("snapshot")
+    driver = _driver(context, invocation.text("machine"))
+    actions = {"save": driver.snapshot_save, "restore": driver.snapshot_restore, "delete": driver.snapshot_delete}
+    if action == "list":
+        found = driver.snapshot_list()
+        if invocation.flag("json"):
+            _json(context, list(found))
+        else:
+            for each in found:
+                context.out(each)
+        return 0
+    if action not in actions:
+        _no_action(action, (*actions, "list"))
+    if not places.NAME.fullmatch(name):
+        raise UsageError(f"{name!r} cannot be a snapshot's name", hint="use up to 31 of a-z, 0-9 and -")
+    actions[action](name)
+    context.out(name)
+    return 0
+
+
+def logs(context: Context, invocation: Invocation) -> int:
+    """Print Vagrant's output of all commands so far."""
+    name, tail = _name(context, invocation.text("name")), invocation.text("tail")
+    if tail != "all" and not tail.isdecimal():
+        raise UsageError(f"--tail wants a whole number or all, not {tail!r}")
+    try:
+        with open(places.machine(name).log, encoding="utf-8", errors="backslashreplace") as file:
+            for line in deque(file, None if tail == "all" else int(tail)):
+                context.out(line.rstrip("\n"))
+    except FileNotFoundError:
+        raise NotFoundError(f"machine {name!r} has no log yet", hint=f"devbox machine up {name}") from None
+    return 0
+
+
+def _change(
+    context: Context, invocation: Invocation, done: str, action: Callable[[Driver, Report], Endpoint | None]
+) -> int:
+    driver = _driver(context, invocation.text("name"))
+    phases = Phases(context, verbose=invocation.flag("verbose"), quiet=invocation.flag("json"))
+    endpoint = action(driver, phases)
+    seconds = phases.end()
+    if invocation.flag("json"):
+        address = endpoint._asdict() if endpoint else None
+        _json(
+            context,
+            {"name": driver.name, "result": done, "seconds": seconds, "phases": phases.times, "endpoint": address},
+        )
+    else:
+        where = f" at {endpoint.host}:{endpoint.port}" if endpoint else ""
+        context.out(f"{driver.name} is {done}{where} ({seconds} s)")
+    return 0
+
+
+def _name(context: Context, given: str) -> str:
+    return settings.machine(given, context.cwd).name
+
+
+def _driver(context: Context, given: str) -> Driver:
+    return registry.driver(given, context.cwd)
+
+
+def _document(found: Status) -> dict[str, str]:
+    try:
+        endpoint = registry.endpoint(found.name)
+        address = f"{endpoint.host}:{endpoint.port}"
+    except NotFoundError:
+        address = ""
+    return {
+        "name": found.name,
+        "state": found.state.value,
+        "driver": found.driver,
+        "provider": found.provider,
+        "detail": found.detail,
+        "address": address,
+    }
+
+
+def _json(context: Context, document: Any) -> None:
+    from devbox.cli.escape import escape_json
+
+    context.out(escape_json(json.dumps(document, ensure_ascii=False, indent=4)))
+
+
+def _no_action(action: str, known: tuple[str, ...]) -> NoReturn:
+    hint = did_you_mean(action, known) or "it is one of " + ", ".join(known)
+    raise UsageError(f"{action!r} is not an action of devbox machine snapshot", hint=hint)
