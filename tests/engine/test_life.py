@@ -179,6 +179,15 @@ def test_a_name_in_use_is_refused_and_names_the_holder(box: Box, name: str) -> N
     assert holder[:12] in box.fails("run", "--name", name, "busybox", "true")
 
 
+@pytest.mark.parametrize("detach", [["-d"], []])
+def test_a_run_that_cannot_start_leaves_no_container(box: Box, name: str, detach: list[str]) -> None:
+    box.fails("run", *detach, "--name", name, "-v", "/data", "busybox", "nosuch", code=127)
+    assert "no such" in box.fails("inspect", name)
+    box("create", "--name", name, "busybox", "nosuch")
+    box.fails("start", "-a", name, code=127)
+    assert state(box, name) == "created"
+
+
 def test_cidfile(box: Box, name: str, tmp_path: Path) -> None:
     box("create", "--name", name, "--cidfile", "cid", "busybox", cwd=tmp_path)
     text = (tmp_path / "cid").read_text()

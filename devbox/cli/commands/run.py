@@ -35,7 +35,7 @@ def run(context: Context, invocation: Invocation) -> int:
         stderr=not only or "stderr" in only,
         detach_keys=detach_keys,
     )
-    return _foreground(context.store, container, options, sig_proxy=invocation.flag("sig_proxy"))
+    return _foreground(context.store, container, options, sig_proxy=invocation.flag("sig_proxy"), new=True)
 
 
 def _run_detached(context: Context, invocation: Invocation) -> int:
@@ -43,7 +43,7 @@ def _run_detached(context: Context, invocation: Invocation) -> int:
     try:
         start_container(context.store, container.id)
     except BaseException:
-        _discard_unwanted(context.store, container)
+        _discard(context.store, container)
         raise
     context.out(container.id)
     return 0
@@ -73,7 +73,7 @@ def start(context: Context, invocation: Invocation) -> int:
         stdin=invocation.flag("interactive") and container.config.open_stdin,
         detach_keys=keys.parse(invocation.text("detach_keys")),
     )
-    return _foreground(store, container, options, sig_proxy=True)
+    return _foreground(store, container, options, sig_proxy=True, new=False)
 
 
 def _start_one(store: Store, name: str) -> None:
@@ -103,8 +103,8 @@ def _created(context: Context, invocation: Invocation, *, durable: bool) -> Cont
     return container
 
 
-def _foreground(store: Store, container: Container, options: attach.Options, *, sig_proxy: bool) -> int:
-    """Start a container joined to our streams; its exit code, or 0 when the user detaches."""
+def _foreground(store: Store, container: Container, options: attach.Options, *, sig_proxy: bool, new: bool) -> int:
+    """Start a container, `new` or not, joined to our streams; its exit code, or 0 when the user detaches."""
     # without a restart policy its end is booked here, which saves the start of another process
     promise = locks.try_exit(store.root, container.id) if container.config.restart.name == "no" else None
     sessions: list[attach.Session] = []
@@ -117,7 +117,8 @@ def _foreground(store: Store, container: Container, options: attach.Options, *, 
     try:
         started = start_container(store, container.id, attach=join)
     except BaseException:
-        _discard_unwanted(store, container)
+        if new:
+            _discard(store, container)
         raise
 
     def forward(number: int) -> None:
@@ -128,13 +129,12 @@ def _foreground(store: Store, container: Container, options: attach.Options, *, 
     return life.wait(store, started.id) if promise is None else life.finish(store, started)
 
 
-def _discard_unwanted(store: Store, container: Container) -> None:
-    """A --rm container whose start failed goes at once."""
-    if container.config.auto_remove:
-        try:
-            life.remove(store, container.id, force=True, volumes_too=True)
-        except NotFoundError:
-            return
-        except DevboxError:
-            # what kept it from starting matters more; the next command finds it stopped
-            return
+def _discard(store: Store, container: Container) -> None:
+    """A container that `run` could not start goes at once; docker leaves it behind."""
+    try:
+        life.remove(store, container.id, force=True, volumes_too=True)
+    except NotFoundError:
+        return
+    except DevboxError:
+        # what kept it from starting matters more; the next command finds it stopped
+        return
