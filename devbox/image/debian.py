@@ -21,6 +21,7 @@ from devbox.store.database import Store
 from devbox.store.scratch import scratch
 from devbox.system import process
 from devbox.system.files import write_all
+from devbox.system.locks import locked
 from devbox.system.walk import open_root, opened, remove_at
 
 Progress = Callable[[str], None]
@@ -72,10 +73,23 @@ def bootstrap(
     check(wish)
     sources = aptsources.for_release(wish.release)
     key = _key(wish, sources)
-    known = None if wish.fresh else make.cached(store, key, names, "bootstrap")
-    if known is not None:
-        progress("nothing changed since this image was made: taking it from the store")
-        return known
+    with locked(f"{store.root.locks}/{key.replace(':', '-')}"):  # whoever wants the same waits and takes it
+        known = None if wish.fresh else make.cached(store, key, names, "bootstrap")
+        if known is not None:
+            progress("nothing changed since this image was made: taking it from the store")
+            return known
+        return _bootstrap(store, wish, names, sources, key, environ, progress)
+
+
+def _bootstrap(
+    store: Store,
+    wish: Wish,
+    names: tuple[str, ...],
+    sources: Sequence[str],
+    key: str,
+    environ: Mapping[str, str],
+    progress: Progress,
+) -> Image:
     if not os.path.exists(KEYRING):
         raise HostError("the keys of Debian's archive are missing", hint="apt-get install debian-archive-keyring")
     process.find("mmdebstrap")

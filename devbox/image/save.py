@@ -49,7 +49,14 @@ def choose(store: Store, references: Sequence[str]) -> list[Chosen]:
         for image_id, name in _meant(store, reference):
             known = names.setdefault(image_id, [])
             known += [name] if name and name not in known else []
-    return [Chosen(catalog.by_id(store, image_id), tuple(found)) for image_id, found in names.items()]
+    return [Chosen(_held(store, image_id), tuple(found)) for image_id, found in names.items()]
+
+
+def _held(store: Store, image_id: str) -> Image:
+    """An image whose layers stay while this process lives, even when it is removed meanwhile."""
+    for layer in catalog.by_id(store, image_id).layers:
+        layers.hold(store, layer)
+    return catalog.by_id(store, image_id)
 
 
 def _meant(store: Store, reference: str) -> list[tuple[str, str]]:
