@@ -81,18 +81,25 @@ def _read(archive: Archive, found: Found) -> _Wanted:
 @contextlib.contextmanager
 def _missing(store: Store, diff_ids: Sequence[str]) -> Iterator[list[str]]:
     """The layers that the store lacks, which nobody else makes meanwhile; the others are held."""
-    absent = [diff_id for diff_id in diff_ids if not _held(store, diff_id)]
+    absent = _absent(store, diff_ids)
     with layers.making(store, absent):
-        yield [diff_id for diff_id in absent if not _held(store, diff_id)]
+        yield _absent(store, absent)
 
 
-def _held(store: Store, diff_id: str) -> bool:
-    """Whether the store has this layer, held against garbage collection."""
-    layer_id = layers.find(store.db, diff_id)
-    if layer_id is None:
-        return False
-    layers.hold(store, layer_id)
-    return layers.find(store.db, diff_id) == layer_id
+def _absent(store: Store, diff_ids: Sequence[str]) -> list[str]:
+    """The layers that the store lacks; the others are held against garbage collection.
+
+    In a transaction: none is in the middle of being collected, as one that no image has may be.
+    """
+    absent = []
+    with store.transaction() as db:
+        for diff_id in diff_ids:
+            layer_id = layers.find(db, diff_id)
+            if layer_id is None:
+                absent.append(diff_id)
+            else:
+                layers.hold(store, layer_id)
+    return absent
 
 
 def unpack_layer(archive: Archive, blob: Blob, diff_id: str, place: str) -> layers.Prepared:

@@ -257,6 +257,7 @@ def squeezed_otherwise(made: Layout) -> None:
     made.list(made.image([GOOD], layers=[blob]))
 
 
+DIGESTS: list[Any] = ["sha256:../../../etc/passwd", "sha256:" + "A" * 64, "sha512:" + "0" * 128, "", None, 7, []]
 LAYOUTS: dict[str, Callable[[Layout], None]] = {
     "damaged layer": damaged("layer"),
     "damaged config": damaged("config"),
@@ -266,10 +267,7 @@ LAYOUTS: dict[str, Callable[[Layout], None]] = {
         f"size {size!r}": with_descriptor(size=size)
         for size in (0, -1, len(GOOD) + 1, 1 << 70, str(len(GOOD)), None)
     },
-    **{
-        f"digest {digest!r:.30}": with_descriptor(digest=digest)
-        for digest in ("sha256:../../../etc/passwd", "sha256:" + "A" * 64, "sha512:" + "0" * 128, "", None, 7, [])
-    },
+    **{f"digest {digest!r:.30}": with_descriptor(digest=digest) for digest in DIGESTS},
     "unknown layer": with_descriptor(mediaType="application/x-sh"),
     "encrypted layer": with_descriptor(mediaType=LAYER + "+encrypted"),
     "unknown manifest": listed(mediaType="application/vnd.docker.distribution.manifest.v1+json"),
