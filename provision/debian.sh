@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what devbox needs on Debian 12 or later: provision/debian.sh engine|test
+# Installs what devbox needs on Debian 12 or later: provision/debian.sh engine|test|machine, or lists the set with
+# provision/debian.sh list SET
 # Idempotent: packages that are there are left alone, and apt is not called at all when none is missing.
 set -euo pipefail
 
@@ -9,6 +10,10 @@ engine=(
     nftables                               # networks and published ports
     s6 util-linux procps                   # s6-log keeps logs; flock(1) tells who books an exit; ps for `top`
     zstd mmdebstrap busybox-static         # images: compression, bootstrap
+)
+machine=(
+    vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils  # runs virtual machines
+    mmdebstrap e2fsprogs lz4 openssh-client                                                   # builds the box
 )
 development=(git shellcheck strace skopeo umoci runc iproute2 e2fsprogs)
 
@@ -49,10 +54,21 @@ install_packages() {
     fi
 }
 
+packages() {
+    case "$1" in
+        engine) printf '%s\n' "${engine[@]}" ;;
+        test) printf '%s\n' "${engine[@]}" "${development[@]}" ;;
+        machine) printf '%s\n' "${machine[@]}" ;;
+        *) fail "unknown set '$1': use engine, test or machine" ;;
+    esac
+}
+
+if [ "${1:-}" = list ]; then
+    packages "${2:-engine}"
+    exit
+fi
 [ "$(uname -s)" = Linux ] || fail "$(uname -s) is not supported yet: devbox runs on Debian Linux so far"
 command -v apt-get >/dev/null || fail "this Linux has no apt-get: devbox is installed on Debian 12 or later so far"
-case "${1:-engine}" in
-    engine) install_packages "${engine[@]}" ;;
-    test) install_packages "${engine[@]}" "${development[@]}" ;;
-    *) fail "unknown set '$1': use engine or test" ;;
-esac
+names=$(packages "${1:-engine}")
+mapfile -t chosen <<<"$names"
+install_packages "${chosen[@]}"

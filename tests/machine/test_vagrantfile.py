@@ -1,0 +1,90 @@
+"""Vagrantfile.template in every provider's branch, in Ruby, with a stand-in for Vagrant that notes all it is told.
+
+Real plugins exist here for libvirt only: that the others take these settings is from their documentation.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TEMPLATE = Path(__file__).parents[2] / "Vagrantfile.template"
+STAND_IN = r"""
+require "json"
+class Notes < BasicObject
+  def initialize(path, notes) = (@path, @notes = path, notes)
+  def method_missing(name, *args, **named, &block)
+    path = "#{@path}.#{name}"
+    args << named unless named.empty?
+    key = name == :[]= ? "#{@path}[#{args.shift}]" : path.chomp("=")
+    (@notes[key] = (@notes[key] || []) + [args]) unless args.empty?
+    block.call(::Notes.new("#{args.first}", @notes)) if block
+    ::Notes.new(path, @notes)
+  end
+  def respond_to_missing?(*) = true
+end
+module Vagrant
+  module Errors
+    class VagrantError < StandardError; end
+  end
+  NOTES = {}
+  def self.configure(_version) = yield(Notes.new("config", NOTES))
+end
+load ARGV[0]
+puts JSON.generate(Vagrant::NOTES)
+"""
+PROVIDERS = ("virtualbox", "libvirt", "qemu", "vmware_desktop", "parallels", "hyperv")
+
+pytestmark = pytest.mark.skipif(shutil.which("ruby") is None, reason="provision/debian.sh machine brings ruby")
+
+
+def evaluate(directory: Path, **changes: Any) -> dict[str, Any]:
+    machine = {
+        "provider": "virtualbox", "box": "devbox-1", "hostname": "devbox-x", "cpus": 3, "memory": 1234,
+        "boot_timeout": 600, "accelerated": True, "session": False, "pool": "/p", "prefix": "devbox_x_",
+        "ssh_port": 50123, "arch": "aarch64", "host": "darwin",
+    }  # fmt: skip
+    (directory / "machine.json").write_text(json.dumps(machine | changes))
+    shutil.copyfile(TEMPLATE, directory / "Vagrantfile")
+    (directory / "stand_in.rb").write_text(STAND_IN)
+    line = ["ruby", "-w", directory / "stand_in.rb", directory / "Vagrantfile"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    notes: dict[str, Any] = json.loads(done.stdout)
+    return notes
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_every_provider_gets_its_cpus_and_memory(tmp_path: Path, provider: str) -> None:
+    notes = evaluate(tmp_path, provider=provider)
+    told = json.dumps({key: value for key, value in notes.items() if not key.startswith("config")})
+    assert "1234" in told
+    assert notes["config.vm.provider"] == [[provider]]
+    assert notes["config.vm.box"] == [["devbox-1"]]
+    assert notes["config.vm.synced_folder"][0][1:] == ["/vagrant", {"disabled": True}]
+
+
+def test_qemu_gets_a_port_of_its_own(tmp_path: Path) -> None:
+    notes = evaluate(tmp_path, provider="qemu")
+    assert notes["qemu.ssh_port"] == [[50123]]
+
+
+def test_hyperv_is_never_asked_for_a_switch(tmp_path: Path) -> None:
+    notes = evaluate(tmp_path, provider="hyperv")
+    assert notes["config.vm.network"] == [["public_network", {"bridge": "Default Switch"}]]
+
+
+def test_values_stay_data(tmp_path: Path) -> None:
+    nasty = "\"; File.write('/tmp/x', '') #{raise} \\ ' \n%s é"
+    assert evaluate(tmp_path, box=nasty)["config.vm.box"] == [[nasty]]
+
+
+def test_an_unknown_provider_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="no provider"):
+        evaluate(tmp_path, provider="bochs")
