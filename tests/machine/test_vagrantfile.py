@@ -52,7 +52,7 @@ def evaluate(directory: Path, **changes: Any) -> dict[str, Any]:
     (directory / "machine.json").write_text(json.dumps(machine | changes))
     shutil.copyfile(TEMPLATE, directory / "Vagrantfile")
     (directory / "stand_in.rb").write_text(STAND_IN)
-    line = ["ruby", "-w", directory / "stand_in.rb", directory / "Vagrantfile"]
+    line = ["ruby", "-w", str(directory / "stand_in.rb"), str(directory / "Vagrantfile")]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)
