@@ -98,11 +98,11 @@ class Context:
 
     def report(self, error: DevboxError) -> int:
         """Print an error with its hint and return its exit code."""
-        from devbox.cli.escape import escape
+        from devbox.cli.escape import escape_below
 
-        lines = f"devbox: {escape(error.message)}\n"
+        lines = f"devbox: {escape_below(error.message)}\n"
         if error.hint:
-            lines += f"  {escape(error.hint)}\n"
+            lines += f"  {escape_below(error.hint)}\n"
         # what cannot be written has no reader, or is why there is an error
         with contextlib.suppress(OSError):
             sys.stdout.flush()

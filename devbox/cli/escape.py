@@ -14,6 +14,11 @@ def escape(text: str) -> str:
     return _UNSAFE.sub(_shown, text)
 
 
+def escape_below(text: str) -> str:
+    """The same for text that goes on in indented lines: none of a stranger's looks like one of ours."""
+    return re.sub("\n(?! )", "\n  ", escape(text))
+
+
 def escape_cell(text: str) -> str:
     """The same for a cell of a table, where line feeds and tabs have no place either."""
     return _UNSAFE_IN_CELL.sub(_shown, text)

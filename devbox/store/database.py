@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator, Mapping
 
@@ -106,6 +107,7 @@ class Store:
 def _connect(root: Root) -> sqlite3.Connection:
     if not os.path.exists(root.database):
         _create_directories(root)
+    _keep_private(root.run)
     db = sqlite3.connect(
         root.database, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
     )
@@ -127,6 +129,15 @@ def _create_directories(root: Root) -> None:
     for name in (root.blobs, root.blobs + "/sha256", root.layers, root.volumes, root.scratch, root.containers):
         os.makedirs(name, mode=0o700, exist_ok=True)
     os.close(os.open(root.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _keep_private(directory: str) -> None:
+    """A directory for root alone: a bundle below it has the variables of its container, secrets among them."""
+    try:
+        if stat.S_IMODE(os.stat(directory).st_mode) & 0o077:
+            os.chmod(directory, 0o700)
+    except FileNotFoundError:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
 
 
 def _migrate(root: Root, db: sqlite3.Connection) -> None:

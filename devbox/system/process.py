@@ -73,8 +73,11 @@ def spawn(
     """Start a program and return its pid; the caller waits for it.
 
     `files` are (child, parent) descriptor pairs, as dup2 would have them; 0, 1 and 2 are inherited unless
-    named. Every other descriptor of ours is close-on-exec and stays here.
+    named. Every other descriptor of ours is close-on-exec and stays here; what our caller left open is not for a
+    program in a session of its own, which may outlive us both.
     """
+    if new_session:
+        seal()
     actions = [(os.POSIX_SPAWN_DUP2, parent, child) for child, parent in files]
     path = find(argv[0]) if "/" not in argv[0] else argv[0]
     environment = minimal_environment() if env is None else env
