@@ -109,8 +109,14 @@ def _names(store: Store, image: Image, filters: Filters) -> Iterator[str]:
         yield from names or [""]
         return
     for name in names:
-        if any(fnmatch.fnmatchcase(text, pattern) for pattern in patterns for text in _forms(name)):
+        if any(_alike(text, pattern) for pattern in patterns for text in _forms(name)):
             yield name
+
+
+def _alike(text: str, pattern: str) -> bool:
+    """Whether a name fits a pattern, whose `*` means no slash, as docker has it."""
+    texts, patterns = text.split("/"), pattern.split("/")
+    return len(texts) == len(patterns) and all(map(fnmatch.fnmatchcase, texts, patterns))
 
 
 def _forms(name: str) -> tuple[str, str]:
