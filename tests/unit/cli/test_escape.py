@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.cli.escape import escape, escape_cell, escape_json
+from devbox.cli.escape import escape, escape_below, escape_cell, escape_json
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,10 @@ def test_controls_are_shown(text: str, shown: str) -> None:
 
 def test_a_cell_is_one_line() -> None:
     assert escape_cell("a\nb\tc") == "a\\nb\\tc"
+
+
+def test_no_line_of_a_stranger_looks_like_one_of_ours() -> None:
+    assert escape_below("no user a\ndevbox: all is well\n  b") == "no user a\n  devbox: all is well\n  b"
 
 
 @given(st.text())
