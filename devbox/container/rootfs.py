@@ -7,6 +7,7 @@ import sys
 assert sys.platform == "linux"
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -96,6 +97,8 @@ def _check_system_directory(root: int, name: str) -> None:
     except FileNotFoundError:
         os.mkdir(name, 0o755, dir_fd=root)
     except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise  # this machine's fault, not the image's
         raise RefusedError(f"/{name} of the image is not a directory") from error
 
 

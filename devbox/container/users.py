@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from devbox.errors import NotFoundError, RefusedError, UsageError
-from devbox.system.walk import open_in_root, opened
+from devbox.system.walk import FAULTS, open_in_root, opened
 
 ID_MAX = (1 << 31) - 1
 FILE_SIZE_MAX = 4 * 1024 * 1024
@@ -154,6 +154,8 @@ def read_file(root: int, path: str) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         return b""
     except OSError as error:
+        if error.errno in FAULTS:
+            raise
         raise RefusedError(f"cannot read {path} of the image: {os.strerror(error.errno or 0).lower()}") from error
     with opened(place):
         status = os.fstat(place)

@@ -18,12 +18,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from devbox.errors import RefusedError
-from devbox.system.walk import make_directories, open_beneath, open_in_root, opened
+from devbox.system.walk import FAULTS, make_directories, open_beneath, open_in_root, opened
 
 LINKS_MAX = 40
 """the kernel's limit"""
-_FAULTS = (errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EROFS)
-"""of this machine, not of the image"""
 
 
 class _Tree(NamedTuple):
@@ -161,7 +159,7 @@ def _refusing(real: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FAULTS:
+        if error.errno in FAULTS:
             raise
         raise RefusedError(
             f"cannot use {real} of the container: {os.strerror(error.errno or 0).lower()}"

@@ -26,6 +26,8 @@ from devbox.system.syscalls import (
 Name = str | bytes
 
 DIRECTORY = os.O_PATH | os.O_DIRECTORY
+FAULTS = (errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EROFS)
+"""errors that are this machine's, not a stranger's tree's"""
 _RETRIES = 100
 _DEPTH_MAX = 64
 
