@@ -8,6 +8,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 install_kernel() {
     # Unpacked, not installed: its scripts would build a large initrd. Not `dpkg-deb -x`: it replaces the link /lib.
     local package
+    # systemd-resolved's package has made it a link to what does not run here
+    rm -f "$root/etc/resolv.conf"
+    cp -L /etc/resolv.conf "$root/etc/resolv.conf"
     package=$(chroot "$root" apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image-/ {print $2; exit}')
     # shellcheck disable=SC2016 # the inner shell expands it
     chroot "$root" sh -euc 'cd /tmp && apt-get download -qq "$1" &&
