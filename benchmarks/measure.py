@@ -19,6 +19,29 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 # ru_maxrss of a child begins with what its parent had at exec, so the parent is a small interpreter
 
+_LOOK_SECONDS = 0.1
+_PATIENCE_SECONDS = 30.0
+_IDLE_SHARE = 0.9
+
+
+def settle(seconds: float) -> None:
+    """Let an engine clean up after a command that has ended, and wait for a moment in which the machine is idle."""
+    time.sleep(seconds)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while seconds and time.monotonic() < deadline:
+        idle, total = _processor_time()
+        time.sleep(_LOOK_SECONDS)
+        idle_now, total_now = _processor_time()
+        if idle_now - idle >= _IDLE_SHARE * (total_now - total):
+            return
+
+
+def _processor_time() -> tuple[int, int]:
+    """What all processors have idled, waiting for disks included, and all of their time."""
+    with open("/proc/stat") as file:
+        times = [int(word) for word in file.readline().split()[1:9]]
+    return times[3] + times[4], sum(times)
+
 
 def milliseconds(engine: Engine, *commands: Sequence[str]) -> float:
     """The wall time of commands one after the other."""

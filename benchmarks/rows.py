@@ -77,7 +77,7 @@ def _twenty_runs(engine: Engine) -> float:
 def _twenty_removals(engine: Engine) -> float:
     for name in _TWENTY:
         engine(*_detached(name))
-    time.sleep(SETTLE_SECONDS)
+    measure.settle(SETTLE_SECONDS)
     return measure.milliseconds(engine, (*engine.removal, *_TWENTY))
 
 
@@ -210,7 +210,7 @@ def samples(row: Row, engines: list[Engine], rounds: int) -> dict[str, list[floa
         for engine in engines:
             if engine.name in failed:
                 continue
-            time.sleep(SETTLE_SECONDS)
+            measure.settle(SETTLE_SECONDS)
             with _noted(row, engine, failed):
                 value = row.sample(engine)
                 found[engine.name] += [value] if number else []
