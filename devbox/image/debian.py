@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from devbox.errors import HostError, UsageError
+from devbox.errors import DevboxError, HostError, NotFoundError, UsageError
 from devbox.image import aptsources, config, layers, make
 from devbox.model.image import Image
 from devbox.store.database import Store
@@ -30,6 +30,7 @@ VARIANTS = ("minbase", "essential", "apt", "required", "buildd", "important", "s
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _RELEASE = re.compile(r"[a-z][a-z0-9-]*")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?:=[A-Za-z0-9.+:~-]+)?")
+_NO_PACKAGE = re.compile(r"E: (?:Unable to locate package (\S+)|Package '(.+)' has no installation candidate)")
 _RECIPE = 1
 """part of the cache key: to be raised when the same packages become another image"""
 _PASSWORD_TIME = "1577836800"
@@ -142,11 +143,22 @@ def _make(place: str, wish: Wish, sources: Sequence[str], environ: Mapping[str, 
     progress(f"mmdebstrap {wish.release}")
     status, last = _watch(argv, env, place + "/sources", progress)
     if status != 0:
-        reason = next((line[3:] for line in reversed(last) if line.startswith("E: ")), "")
-        raise HostError(
-            f"mmdebstrap failed: {reason or (last[-1] if last else f'exit status {status}')}",
-            hint="; ".join(last[-4:-1]) or "look at this machine's apt configuration",
-        )
+        raise failure(status, last)
+
+
+def failure(status: int, last: Sequence[str]) -> DevboxError:
+    """What mmdebstrap's last lines say of its failure."""
+    for line in last:
+        if match := _NO_PACKAGE.search(line):
+            return NotFoundError(
+                f"no such package: {match[1] or match[2]}",
+                hint="'apt-cache search WORD' finds names; see also this machine's /etc/apt/sources.list",
+            )
+    reason = next((line[3:] for line in last if line.startswith("E: ")), "")
+    return HostError(
+        f"mmdebstrap failed: {reason or (last[-1] if last else f'exit status {status}')}",
+        hint="; ".join(last[-4:-1]) or "look at this machine's apt configuration",
+    )
 
 
 def _watch(argv: Sequence[str], env: Mapping[str, str], stdin: str, progress: Progress) -> tuple[int, list[str]]:
