@@ -104,3 +104,4 @@ def remove_orphans(store: Store) -> None:
                 locks.remove(store.root, name)
         finally:
             os.close(lock)
+    locks.remove_strays(store.root, known)

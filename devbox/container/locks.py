@@ -13,9 +13,15 @@ assert sys.platform == "linux"
 
 import contextlib
 import os
+import time
+from collections.abc import Collection
 
 from devbox.store.root import Root
 from devbox.system.locks import locked, try_lock
+
+_KINDS = ("operation", "exit", "restart", "health")
+_ID_LENGTH = 64
+_STRAY_SECONDS = 600
 
 
 def operation(root: Root, container_id: str) -> contextlib.AbstractContextManager[int]:
@@ -50,9 +56,22 @@ def try_health(root: Root, container_id: str) -> int | None:
 
 def remove(root: Root, container_id: str) -> None:
     """Delete the lock files of a container that is gone; a waiter gets its lock and then finds no row."""
-    for kind in ("operation", "exit", "restart", "health"):
+    for kind in _KINDS:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(_path(root, container_id, kind))
+
+
+def remove_strays(root: Root, known: Collection[str]) -> None:
+    """Delete the lock files of a `create` that was killed before its container had a directory or a row."""
+    now = time.time()
+    for name in os.listdir(root.locks) if os.path.isdir(root.locks) else ():
+        container_id, _, kind = name.partition(".")
+        if kind not in _KINDS or len(container_id) != _ID_LENGTH or container_id in known:
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            # one that is being made right now has neither yet
+            if now - os.stat(f"{root.locks}/{name}").st_mtime > _STRAY_SECONDS:
+                os.unlink(f"{root.locks}/{name}")
 
 
 def _path(root: Root, container_id: str, kind: str) -> str:

@@ -57,9 +57,16 @@ def ensure(store: Store) -> None:
 
 
 def is_whole(store: Store) -> bool:
-    """Whether the table is what the state file says; reads only."""
+    """Whether the table has what the networks in use need; reads only.
+
+    A network that nobody has used yet gets its rules with its first container.
+    """
     with locked(f"{store.root.locks}/firewall"):
-        return _written(store) == _wanted(store)
+        written, wanted = _written(store), _wanted(store)
+    rows = store.db.execute("SELECT bridge FROM networks JOIN endpoints ON networks.id = network_id").fetchall()
+    used = {row["bridge"] for row in rows}
+    needed = {side for side in wanted.sides if side.bridge in used}
+    return written is not None and written.ports == wanted.ports and needed <= set(written.sides)
 
 
 def passes(store: Store, chain: Mapping[str, str]) -> bool:
