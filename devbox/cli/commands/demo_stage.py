@@ -35,6 +35,7 @@ class Stage:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._child = 0
+        self._starting = self._interrupted_at_start = False
         self.times: list[tuple[str, float]] = []
 
     def say(self, text: str = "") -> None:
@@ -63,21 +64,45 @@ class Stage:
             raise ExpectationError(f"'devbox {shlex.join(words)}' failed with status {status}: {reason}")
         return output.strip()
 
-    def run(self, *words: str, line: Callable[[str], object] = bool) -> tuple[int, str]:
+    def run(self, *words: str, line: Callable[[str], None] = bool) -> tuple[int, str]:
         """Run a devbox command, whatever comes of it; its status and output."""
-        argv = [sys.executable, "-I", "-m", "devbox", *words]
-        running = process.start(argv, env=self._context.environ)
-        self._child = running.pid
+        pid, source = self._start([sys.executable, "-I", "-m", "devbox", *words])
         lines = []
         try:
-            with open(running.output, errors="replace") as output:
+            with open(source, errors="replace") as output:
                 for text in output:
                     lines.append(text)
                     line(text.rstrip())
         finally:
-            status = process.wait(running.pid)
+            status = process.wait(pid)
             self._child = 0
         return status, "".join(lines)
+
+    def _start(self, argv: list[str]) -> tuple[int, int]:
+        """Start a command in a session of its own, where a Ctrl-C meant for us does not reach it."""
+        source, sink = os.pipe()
+        self._starting = True
+        try:
+            streams = ((1, sink), (2, sink))
+            self._child = process.spawn(argv, env=self._context.environ, files=streams, new_session=True)
+        finally:
+            self._starting = False
+            os.close(sink)
+        if self._interrupted_at_start:
+            self._interrupted_at_start = False
+            self._interrupt()
+        return self._child, source
+
+    def _interrupt(self) -> None:
+        """End the running command, and what we are doing; from now on nothing else interrupts us."""
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        if self._starting:
+            self._interrupted_at_start = True
+            return
+        if self._child:
+            os.kill(self._child, signal.SIGTERM)
+        raise KeyboardInterrupt
 
     def expect(self, truth: object, sentence: str, *, instead: str = "") -> None:
         """Print what was checked, or fail with it."""
@@ -101,9 +126,7 @@ class Stage:
         """Ctrl-C, a hang-up and a polite kill end the block, and the command that runs in it, in the same way."""
 
         def interrupt(_number: int, _frame: FrameType | None) -> None:
-            if self._child:
-                os.kill(self._child, signal.SIGTERM)
-            raise KeyboardInterrupt
+            self._interrupt()
 
         before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
         try:
@@ -126,12 +149,23 @@ class Stage:
         self.say(f"     {escape(line)}")
 
 
+def _reason(output: str) -> str:
+    """What devbox said, or else the last line of the command itself."""
+    lines = output.strip().split("\n")
+    return next((line for line in lines if line.startswith("devbox: ")), lines[-1]).removeprefix("devbox: ")
+
+
 def _typed(*words: str) -> str:
-    """A command line as one types it, broken between words where it is long."""
+    """A command line as one types it, broken where it is long, but not between an option and its value."""
     lines = ["   $"]
-    for word in map(shlex.quote, words):
-        if len(lines[-1]) + len(word) > WIDTH:
+    chunk = ""
+    for word, following in zip(words, (*words[1:], "-"), strict=True):
+        chunk += " " + shlex.quote(word)
+        if word.startswith("-") and not following.startswith("-"):
+            continue
+        if len(lines[-1] + chunk) > WIDTH:
             lines[-1] += " \\"
             lines.append("      ")
-        lines[-1] += f" {word}"
+        lines[-1] += chunk
+        chunk = ""
     return "\n".join(lines)
