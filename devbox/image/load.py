@@ -26,6 +26,7 @@ from devbox.store.database import Store
 from devbox.store.scratch import scratch
 from devbox.system.walk import open_root, opened
 
+_DOCUMENTS_MAX = 32 << 20
 Progress = Callable[[str], None]
 
 
@@ -51,7 +52,7 @@ def load(store: Store, path: str = "", *, progress: Progress = lambda _: None) -
     Raises RefusedError for what is hostile, broken or could not run, and leaves nothing of it.
     """
     with scratch(store.root, "load") as place, opened_archive(path, place) as archive:
-        images = [_read(archive, found) for found in manifests.find(archive)]
+        images = _read_all(archive, manifests.find(archive))
         blobs: dict[str, Blob] = {}
         for image in images:
             blobs.update(zip(image.diff_ids, image.found.layers, strict=True))
@@ -64,6 +65,18 @@ def load(store: Store, path: str = "", *, progress: Progress = lambda _: None) -
             with store.transaction() as db:
                 ids = layers.record(store, db, prepared)
                 return [_record(store, db, image, ids) for image in images]
+
+
+def _read_all(archive: Archive, found: Sequence[Found]) -> list[_Wanted]:
+    """The images' configs; a thousand of them, or a thousand times the same, must not fill the memory."""
+    images = []
+    size = 0
+    for one in found:
+        images.append(_read(archive, one))
+        size += len(images[-1].document)
+        if size > _DOCUMENTS_MAX:
+            raise RefusedError(f"the configs of the archive's images have more than {_DOCUMENTS_MAX} bytes")
+    return images
 
 
 def _read(archive: Archive, found: Found) -> _Wanted:

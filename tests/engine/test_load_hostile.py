@@ -155,9 +155,9 @@ def test_a_broken_stream_through_a_pipe(empty: Box) -> None:
 # --- manifests
 
 
-def docker(manifest: Any, **files: bytes) -> bytes:
+def docker(manifest: Any, document: bytes = b"") -> bytes:
     data = manifest if isinstance(manifest, bytes) else as_json(manifest)
-    return tar_of({"c.json": config([GOOD]), "l.tar": GOOD, "manifest.json": data, **files})
+    return tar_of({"c.json": document or config([GOOD]), "l.tar": GOOD, "manifest.json": data})
 
 
 def item(**fields: Any) -> dict[str, Any]:
@@ -183,6 +183,10 @@ MANIFESTS = {
     "over 4 MiB": b"[" + b" " * (4 * MIB) + b"]",
     "a million lists": b"[" + b"[]," * (MIB + MIB // 3 - 10) + b"[]]",
     "many objects": b"[" + b'{"":0},' * (4 * MIB // 7 - 10) + b"{}]",
+    "many lists in lists": b"[" + b"[[]]," * (4 * MIB // 5 - 10) + b"[]]",
+    "many objects in lists": b"[" + b"[{}]," * (4 * MIB // 5 - 10) + b"[]]",
+    "many objects in objects": b"[" + b'{"":{}},' * (4 * MIB // 8 - 10) + b"[]]",
+    "many texts": b"[" + b'"\xc3\xa9",' * (4 * MIB // 5 - 10) + b"[]]",
     "many long keys": b"[{" + b",".join(b'"%x":0' % n for n in range(400_000)) + b"}]",
     "other layers than the config": [item(Layers=["l.tar", "l.tar"])],
     "no layers": [item(Layers=[])],
@@ -201,6 +205,20 @@ MANIFESTS = {
 @pytest.mark.parametrize("what", MANIFESTS)
 def test_a_hostile_manifest(refuse: Refuser, what: str) -> None:
     refuse.load(docker(MANIFESTS[what]))
+
+
+def test_a_large_config_a_thousand_times(refuse: Refuser) -> None:
+    document = config([GOOD], {"Labels": {"x": "x" * (4 * MIB - 1000)}})
+    assert "configs" in refuse.load(docker([item()] * 1000, document))
+
+
+def test_many_layers_a_thousand_times(refuse: Refuser) -> None:
+    made = Layout()
+    manifest = made.image([GOOD] * 250)
+    for _ in range(1000):
+        made.list(manifest)
+    made.files["blobs/" + sha256(GOOD).replace(":", "/")] = flipped(GOOD, 600)
+    assert "damaged" in refuse.load(made.tar())
 
 
 def test_links_of_an_archive_stay_in_it(refuse: Refuser) -> None:
