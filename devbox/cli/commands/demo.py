@@ -1,4 +1,4 @@
-"""demo: redis and a web application in two containers, linked, and what a person would look at to believe it."""
+"""demo: redis and a web application in two linked containers, shown as a person would check them by hand."""
 
 from __future__ import annotations
 
@@ -6,219 +6,155 @@ import sys
 
 assert sys.platform == "linux"
 
-import contextlib
 import os
-import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from devbox.cli.commands import demo_app
 from devbox.cli.commands.demo_stage import ExpectationError, Stage
 from devbox.cli.context import Context
-from devbox.container import records
-from devbox.errors import ConflictError, NotFoundError
-from devbox.image import catalog
 from devbox.model.invocation import Invocation
-from devbox.store.database import Store
 from devbox.system.files import remove_tree
-from devbox.system.locks import try_lock
-from devbox.volume import volumes
 
-BASE, REDIS_IMAGE = "demo/base", "demo/redis"
-REDIS, WEB, SETUP = "demo-redis", "demo-web", "demo-setup"
-VOLUME = "demo-data"
-_ADDRESS = "{{.NetworkSettings.IPAddress}} {{.Id}}"
-_COLUMNS = r"table {{.Names}}\t{{.Image}}\t{{.Ports}}"
-_LAYERS = r'{{join .RootFS.Layers "\n"}}'
-_CONFIGURE = (
-    *("-e", "s/^bind .*/bind 0.0.0.0/"),
-    *("-e", "s/^protected-mode .*/protected-mode no/"),
-    *("-e", "s/^daemonize .*/daemonize no/"),
-    *("-e", 's/^logfile .*/logfile ""/'),
-)
-_REMOVAL = (
-    ("rm", "--force", "--volumes", WEB, REDIS),
-    ("volume", "rm", VOLUME),
-    ("rmi", REDIS_IMAGE, BASE),
-)
+_REDIS, _WEB = "devbox-demo-redis", "devbox-demo-web"
+_BASE_IMAGE, _REDIS_IMAGE = "devbox-demo/base", "devbox-demo/redis"
+_CONFIGURE = "echo protected-mode no > /etc/redis/demo.conf"
+_PORT = 8000
 
 
 def demo(context: Context, invocation: Invocation) -> int:
-    """Play the demo and take away what it made, unless --keep."""
-    store = context.reconciled()
-    lock = try_lock(store.root.locks + "/demo")
-    if lock is None:
-        raise ConflictError("another demo is running")
-    if left := _left(store):
-        raise ConflictError(
-            f"there is {' and '.join(left)} already",
-            hint=f"an earlier demo that was kept goes with: {_removal()}",
-        )
+    """Play the demo and clean up after it; whatever does not hold fails it with one sentence and exit code 1."""
+    source = context.environ.get("TMPDIR", "/tmp") + f"/devbox-demo.{os.getpid()}"
     stage = Stage(context)
-    with stage.interruptible(), _scenery(stage, store, keep=invocation.flag("keep")) as source:
-        _play(stage, source)
-        _show_times(stage)
-    os.close(lock)
+    with stage.interruptible(), _cleaned(stage, source, keep=invocation.flag("keep")):
+        _clear(stage)
+        with stage.step("A base image, made of Debian's packages"):
+            stage.devbox("bootstrap", "debian:bookworm", "--include", "redis-server,python3", "-t", _BASE_IMAGE)
+        with stage.step("A redis image: one more layer on top of it"):
+            _make_redis_image(stage)
+        with stage.step("redis, and a web application that is linked to it by the name 'db'"):
+            url = _start(stage, source)
+        with stage.step("What the link tells the web application"):
+            _show_link(stage)
+        with stage.step("Requests over the published port reach redis"):
+            _show_requests(stage, url)
+        with stage.step("An edit of the source on the host counts for the next request"):
+            _show_edit(stage, source, url)
+        with stage.step("The layers of the image, and what runs"):
+            _show_layers(stage)
+    stage.say("\nTimes:")
+    for title, seconds in stage.times:
+        stage.say(f"  {seconds:6.2f} s  {title}")
     return 0
 
 
-@contextlib.contextmanager
-def _scenery(stage: Stage, store: Store, *, keep: bool) -> Iterator[str]:
-    """A directory with the application's source; at the end all that the demo made goes, however it ended."""
-    import tempfile
-
-    source = tempfile.mkdtemp(prefix="devbox-demo-")
-    try:
-        os.chmod(source, 0o755)
-        with open(os.path.join(os.path.dirname(__file__), "demo_app.py")) as file:
-            _write(source, file.read())
-        yield source
-    finally:
-        with stage.undisturbed():
-            if keep:
-                stage.say(f"\nLeft running. To remove it: {_removal()} && rm -r {source}")
-            else:
-                _remove(stage, store, source)
-
-
-def _play(stage: Stage, source: str) -> None:
-    stage.say("A small web application counts its visitors in redis: two containers, linked.")
-    with stage.step("A base image from Debian's packages, made on the spot"):
-        stage.devbox("bootstrap", "debian:bookworm", "--include", "python3,redis-server", "--tag", BASE)
-    with stage.step("An image for redis: one small layer on top of it"):
-        _make_redis_image(stage)
-    with stage.step("Redis, its data in a volume"):
-        stage.devbox("run", "--detach", "--name", REDIS, "--volume", f"{VOLUME}:/var/lib/redis", REDIS_IMAGE)
-        stage.eventually(lambda: stage.run("exec", REDIS, "redis-cli", "ping")[1], "PONG")
-        stage.expect(True, "redis answers")  # noqa: FBT003
-    with stage.step("The application, linked to redis as 'db', its source mounted, its port published"):
-        url = _start_application(stage, source)
-    with stage.step("What the link gives the application"):
-        _look_at_link(stage)
-    with stage.step("A request over the published port"):
-        page = stage.eventually(lambda: _get(url), "visit 1,")
-        stage.say(f"   GET {url}\n     {page.strip()}")
-        _expect_visits(stage, 1)
-    with stage.step("An edit of the source on the host, and the next request"):
-        _edit(stage, source)
-        page = _get(url)
-        stage.say(f"   GET {url}\n     {page.strip()}")
-        stage.expect(page.startswith("Edited on the host: visit 2,"), "the edit is seen at once", instead=page)
-        _expect_visits(stage, 2)
-    with stage.step("The layers of the images"):
-        _look_at_layers(stage)
-
-
 def _make_redis_image(stage: Stage) -> None:
-    stage.devbox("run", "--name", SETUP, BASE, "sed", "-i", *_CONFIGURE, "/etc/redis/redis.conf")
-    changed = stage.devbox("diff", SETUP)
-    stage.expect("C /etc/redis/redis.conf" in changed.split("\n"), "only redis.conf changed", instead=changed)
+    stage.devbox("run", "--name", _REDIS, _BASE_IMAGE, "sh", "-c", _CONFIGURE)
+    command = 'CMD ["redis-server", "/etc/redis/demo.conf"]'
+    changes = ("USER redis", "WORKDIR /var/lib/redis", "EXPOSE 6379", command)
+    stage.devbox("commit", *(word for change in changes for word in ("-c", change)), _REDIS, _REDIS_IMAGE)
+    stage.devbox("rm", _REDIS)
+
+
+def _start(stage: Stage, source: str) -> str:
+    """Start both containers; the address of the web application on this machine."""
+    os.mkdir(source, 0o755)
+    with open(demo_app.__file__) as app, open(source + "/app.py", "w") as copy:
+        copy.write(app.read())
+    stage.devbox("run", "-d", "--name", _REDIS, _REDIS_IMAGE)
     stage.devbox(
-        *("commit", "--change", "EXPOSE 6379", "--change", "USER redis", "--change", "WORKDIR /var/lib/redis"),
-        *("--change", 'CMD ["redis-server", "/etc/redis/redis.conf"]', SETUP, REDIS_IMAGE),
-    )
-    stage.devbox("rm", SETUP)
+        "run", "-d", "--name", _WEB, "--link", f"{_REDIS}:db", "-p", f"127.0.0.1::{_PORT}",
+        "-v", f"{source}:/app:ro", _BASE_IMAGE, "python3", "/app/app.py",
+    )  # fmt: skip
+    return "http://" + stage.devbox("port", _WEB, str(_PORT))
 
 
-def _start_application(stage: Stage, source: str) -> str:
-    """Run it and return where it is published."""
-    stage.devbox(
-        *("run", "--detach", "--name", WEB, "--link", f"{REDIS}:db", "--volume", f"{source}:/app:ro"),
-        *("--publish", "127.0.0.1::8000", BASE, "python3", "-u", "/app/app.py"),
-    )
-    published = stage.devbox("port", WEB, "8000")
-    listing = stage.devbox("ps", "--no-trunc", "--format", _COLUMNS)
-    stage.expect(f"{REDIS},{WEB}/db" in listing, "both run, and redis is 'db' to the application", instead=listing)
-    return f"http://{published}/"
+def _show_link(stage: Stage) -> None:
+    environment = stage.devbox("exec", _WEB, "env", show=lambda line: line.startswith("DB_"))
+    hosts = stage.devbox("exec", _WEB, "cat", "/etc/hosts", show=lambda line: " " in line.partition("\t")[2])
+    address = stage.devbox("inspect", "-f", "{{.NetworkSettings.IPAddress}}", _REDIS, shown=False)
+    lines = environment.splitlines()
+    for line in (f"DB_PORT=tcp://{address}:6379", f"DB_NAME=/{_WEB}/db"):
+        stage.expect(line in lines, f"the environment has {line}")
+    named = any(line.startswith(f"{address}\tdb ") and line.endswith(f" {_REDIS}") for line in hosts.splitlines())
+    stage.expect(named, f"/etc/hosts knows db and {_REDIS} by redis's address {address}", instead=hosts)
 
 
-def _look_at_link(stage: Stage) -> None:
-    address, container_id = stage.devbox("container", "inspect", "--format", _ADDRESS, REDIS, shown=False).split()
-    variables = stage.devbox("exec", WEB, "env", show=lambda line: line.startswith("DB_")).split("\n")
-    wanted = {
-        f"DB_PORT=tcp://{address}:6379",
-        f"DB_PORT_6379_TCP_ADDR={address}",
-        "DB_PORT_6379_TCP_PORT=6379",
-        f"DB_NAME=/{WEB}/db",
-    }
-    stage.expect(wanted <= set(variables), "the environment tells where redis is", instead=" ".join(variables))
-    hosts = stage.devbox("exec", WEB, "cat", "/etc/hosts", show=lambda line: line.startswith(address))
-    line = f"{address}\tdb {container_id[:12]} {REDIS}"
-    stage.expect(line in hosts.split("\n"), "/etc/hosts has it under its alias, id and name", instead=hosts)
+def _show_requests(stage: Stage, url: str) -> None:
+    stage.eventually(lambda: _get(url), "visit 1,")
+    stage.say(f"   $ curl {url}")
+    answer = _get(url)
+    stage.say(f"     {answer.strip()}")
+    stage.expect("visit 2," in answer, "the second answer counts two visits", instead=answer)
+    count = stage.devbox("exec", _REDIS, "redis-cli", "get", "visits")
+    stage.expect(count.strip('"') == "2", "redis itself has the count", instead=count)
 
 
-def _expect_visits(stage: Stage, number: int) -> None:
-    counted = stage.devbox("exec", REDIS, "redis-cli", "get", "visits")
-    stage.expect(counted == str(number), f"redis counted {number}", instead=counted)
-
-
-def _edit(stage: Stage, source: str) -> None:
-    with open(f"{source}/app.py") as file:
+def _show_edit(stage: Stage, source: str, url: str) -> None:
+    path, before, after = source + "/app.py", demo_app.GREETING, "Hello from the host"
+    stage.say(f"   $ sed -i 's/{before}/{after}/' {path}")
+    with open(path) as file:
         text = file.read()
-    before, after = 'GREETING = "Hello from devbox"', 'GREETING = "Edited on the host"'
-    stage.say(f"   {source}/app.py\n     - {before}\n     + {after}")
-    _write(source, text.replace(before, after))
+    with open(path, "w") as file:
+        file.write(text.replace(before, after))
+    answer = _get(url)
+    stage.say(f"   $ curl {url}\n     {answer.strip()}")
+    stage.expect(answer.startswith(after), "the next answer is the edited one", instead=answer)
 
 
-def _look_at_layers(stage: Stage) -> None:
-    stage.devbox("history", REDIS_IMAGE)
-    base = stage.devbox("image", "inspect", "--format", _LAYERS, BASE).split("\n")
-    redis = stage.devbox("image", "inspect", "--format", _LAYERS, REDIS_IMAGE).split("\n")
-    stage.expect(
-        len(redis) == 2 and redis[:1] == base, "redis's image is the base's layer, kept once, and its own"
-    )
-
-
-def _show_times(stage: Stage) -> None:
-    stage.say("\nThe time it took")
-    for title, seconds in stage.times:
-        stage.say(f"   {seconds:6.2f} s  {title}")
+def _show_layers(stage: Stage) -> None:
+    stage.devbox("history", _REDIS_IMAGE)
+    layers = [
+        stage.devbox("inspect", "-f", '{{join .RootFS.Layers " "}}', image, shown=False).split()
+        for image in (_BASE_IMAGE, _REDIS_IMAGE)
+    ]
+    shared = layers[1][: len(layers[0])] == layers[0] and len(layers[1]) == len(layers[0]) + 1
+    stage.expect(shared, "the redis image shares the base image's layer and adds one", instead=str(layers))
+    stage.devbox("ps", "--filter", "name=devbox-demo")
 
 
 def _get(url: str) -> str:
-    """What the application answers, or why it does not."""
-    from http.client import HTTPConnection, HTTPException
+    """The body of a page, whatever its status; an empty one while nobody answers."""
+    from http.client import HTTPException
+    from urllib.error import HTTPError, URLError
+    from urllib.request import urlopen
 
-    connection = HTTPConnection(url.removeprefix("http://").rstrip("/"), timeout=10)
     try:
-        connection.request("GET", "/")
-        return connection.getresponse().read(4096).decode(errors="replace")
-    except (OSError, HTTPException) as error:
-        return str(error) or type(error).__name__
-    finally:
-        connection.close()
+        with urlopen(url, timeout=10) as answer:
+            return str(answer.read().decode(errors="replace"))
+    except HTTPError as error:
+        with error:
+            return error.read().decode(errors="replace")
+    except (URLError, HTTPException, OSError):
+        return ""
 
 
-def _write(source: str, text: str) -> None:
-    with open(f"{source}/app.py", "w") as file:
-        file.write(text)
-
-
-def _left(store: Store) -> list[str]:
-    """What has a name that the demo wants to give."""
-    looks: tuple[tuple[str, Callable[[Store, str], object], tuple[str, ...]], ...] = (
-        ("a container", records.resolve, (REDIS, WEB, SETUP)),
-        ("an image", catalog.find, (BASE, REDIS_IMAGE)),
-        ("a volume", volumes.get, (VOLUME,)),
-    )
-    return [f"{kind} {name}" for kind, find, names in looks for name in names if _exists(find, store, name)]
-
-
-def _exists(find: Callable[[Store, str], object], store: Store, name: str) -> bool:
+@contextmanager
+def _cleaned(stage: Stage, source: str, *, keep: bool) -> Iterator[None]:
+    """Take everything away at the end, whatever the end is, unless it was to be kept and all went well."""
     try:
-        find(store, name)
-    except NotFoundError:
-        return False
-    return True
+        yield
+    except BaseException:
+        _clean(stage, source)
+        raise
+    if not keep:
+        stage.say("\nCleaning up.")
+        _clean(stage, source)
+        return
+    stage.say(f"\nEverything is left running; the source is {source}/app.py. To remove it:\n")
+    stage.say(f"  devbox rm -f {_WEB} {_REDIS} && devbox rmi {_REDIS_IMAGE} {_BASE_IMAGE} && rm -r {source}")
 
 
-def _removal() -> str:
-    return " && ".join(f"devbox {shlex.join(words)}" for words in _REMOVAL)
+def _clean(stage: Stage, source: str) -> None:
+    with stage.undisturbed():
+        _clear(stage)
+        stage.run("rmi", _BASE_IMAGE)
+        remove_tree(source)
 
 
-def _remove(stage: Stage, store: Store, source: str) -> None:
-    stage.run("rm", "--force", "--volumes", SETUP)
-    for words in _REMOVAL:
-        stage.run(*words)
-    remove_tree(source)
-    if left := _left(store):
-        raise ExpectationError(f"{' and '.join(left)} could not be removed", hint=f"try: {_removal()}")
-    stage.say("\nEverything that the demo made is removed again.")
+def _clear(stage: Stage) -> None:
+    """Remove what an earlier demo left, but for its base image, which takes the longest to make."""
+    for name in (_WEB, _REDIS):
+        if stage.run("inspect", "--type", "container", name)[0] == 0 and stage.run("rm", "-f", "-v", name)[0]:
+            raise ExpectationError(f"container {name} cannot be removed", hint=f"try 'devbox rm -f {name}'")
+    stage.run("rmi", _REDIS_IMAGE)

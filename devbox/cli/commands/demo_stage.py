@@ -64,7 +64,7 @@ class Stage:
             raise ExpectationError(f"'devbox {shlex.join(words)}' failed with status {status}: {reason}")
         return output.strip()
 
-    def run(self, *words: str, line: Callable[[str], None] = bool) -> tuple[int, str]:
+    def run(self, *words: str, line: Callable[[str], object] = bool) -> tuple[int, str]:
         """Run a devbox command, whatever comes of it; its status and output."""
         pid, source = self._start([sys.executable, "-I", "-m", "devbox", *words])
         lines = []
@@ -149,23 +149,12 @@ class Stage:
         self.say(f"     {escape(line)}")
 
 
-def _reason(output: str) -> str:
-    """What devbox said, or else the last line of the command itself."""
-    lines = output.strip().split("\n")
-    return next((line for line in lines if line.startswith("devbox: ")), lines[-1]).removeprefix("devbox: ")
-
-
 def _typed(*words: str) -> str:
-    """A command line as one types it, broken where it is long, but not between an option and its value."""
+    """A command line as one types it, broken between words where it is long."""
     lines = ["   $"]
-    chunk = ""
-    for word, following in zip(words, (*words[1:], "-"), strict=True):
-        chunk += " " + shlex.quote(word)
-        if word.startswith("-") and not following.startswith("-"):
-            continue
-        if len(lines[-1] + chunk) > WIDTH:
+    for word in map(shlex.quote, words):
+        if len(lines[-1]) + len(word) > WIDTH:
             lines[-1] += " \\"
             lines.append("      ")
-        lines[-1] += chunk
-        chunk = ""
+        lines[-1] += f" {word}"
     return "\n".join(lines)
