@@ -206,7 +206,12 @@ def _exit_code(pid: int) -> int:
 
 def _hold(console: int) -> None:
     """Leave a process behind that keeps a terminal open until nobody uses it: its processes would be hung up."""
+    ready, gone = os.pipe()
     if os.fork():
+        # until it has a session of its own, our end would hang it up, too
+        os.close(gone)
+        with opened(ready):
+            os.read(ready, 1)
         return
     try:
         os.setsid()

@@ -178,7 +178,8 @@ def test_no_logger_is_left(box: Box, name: str) -> None:
     time.sleep(0.2)
     assert logger_of(box, name) == 0
     box("rm", name)
-    box.fails("run", "--name", name, "busybox", "nosuch", code=127)
+    box("create", "--name", name, "busybox", "nosuch")
+    box.fails("start", "-a", name, code=127)
     time.sleep(0.2)
     assert logger_of(box, name) == 0
 
