@@ -5,11 +5,11 @@
 set -euo pipefail
 
 engine=(
-    python3 python3-venv                   # devbox itself
-    crun conmon tini                       # runs, watches and (--init) reaps a container's processes
-    nftables                               # networks and published ports
-    s6 util-linux procps                   # s6-log keeps logs; flock(1) tells who books an exit; ps for `top`
-    zstd mmdebstrap busybox-static         # images: compression, bootstrap
+    python3 python3-venv                     # devbox itself
+    crun conmon tini                         # runs, watches and (--init) reaps a container's processes
+    nftables                                 # networks and published ports
+    s6 util-linux procps                     # s6-log keeps logs; flock(1) tells who books an exit; ps for `top`
+    zstd xz-utils mmdebstrap busybox-static  # images: compression, bootstrap
 )
 machine=(
     vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils  # runs virtual machines

@@ -21,7 +21,7 @@ PACKAGES = {
     "crun": "crun",
     "runc": "runc",
     "conmon": "conmon",
-    "ip": "iproute2",
+    "xz": "xz-utils",
     "nft": "nftables",
     "flock": "util-linux",
     "skopeo": "skopeo",

@@ -19,7 +19,7 @@ from devbox.errors import HostError
 from devbox.store.database import Store
 from devbox.system import process
 
-_NEEDED = ("crun", "conmon", "ip", "nft", "s6-log")
+_NEEDED = ("crun", "conmon", "flock", "nft", "s6-log")
 
 
 def document(store: Store) -> dict[str, Any]:
