@@ -25,7 +25,7 @@ _IDLE_SHARE = 0.9
 
 
 def settle(seconds: float) -> None:
-    """Let an engine clean up after a command that has ended, and wait for a moment in which the machine is idle."""
+    """Let an engine clean up after its last command, and wait for a moment in which the machine is idle."""
     time.sleep(seconds)
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while seconds and time.monotonic() < deadline:
