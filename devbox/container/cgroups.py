@@ -6,8 +6,11 @@ import sys
 
 assert sys.platform == "linux"
 
+import contextlib
 import functools
 import os
+import signal
+import time
 from typing import Any, Literal, NamedTuple
 
 from devbox.errors import HostError, UsageError
@@ -19,6 +22,7 @@ SHARES_DEFAULT = 1024
 PIDS_MAX = 1 << 22
 QUOTA_MAX = 8192 * PERIOD_MICROSECONDS
 """as good as no limit, of processes and of processors: crun 1.8 cannot lift one that is set"""
+_DESTROY_SECONDS = 5.0
 _MEMORY = {"limit": "memory", "reservation": "memory_reservation"}
 _NEEDED = {
     "memory": ("memory", "--memory"),
@@ -58,6 +62,32 @@ def facts() -> Facts:
 def path(container_id: str) -> str:
     """Where a container's group is, below the mount of every hierarchy."""
     return f"/devbox/{container_id}"
+
+
+def destroy(container_id: str) -> None:
+    """Kill what is left in a container's group, and delete the group; absent is fine.
+
+    A runtime that was killed while it created the container has not written down its first process, which waits
+    for ever to be let go, and nobody else would find it.
+    """
+    places = [base + path(container_id) for base in (MOUNT, *(f"{MOUNT}/{name}" for name in _listed(MOUNT)))]
+    deadline = time.monotonic() + _DESTROY_SECONDS
+    for place in filter(os.path.isdir, places):
+        while not _destroyed(place) and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+
+def _destroyed(place: str) -> bool:
+    for pid in _read(place + "/cgroup.procs").split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    try:
+        os.rmdir(place)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def check(resources: Resources, host: Facts) -> None:

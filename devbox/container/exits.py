@@ -10,7 +10,7 @@ import os
 import select
 import time
 
-from devbox.container import again, locks, logger, monitor, records
+from devbox.container import again, cgroups, locks, logger, monitor, records
 from devbox.container.runtime import delete_from_runtime, deleting
 from devbox.model.container import Container
 from devbox.network import endpoints, firewall, hosts
@@ -73,8 +73,9 @@ def release(store: Store, container: Container) -> None:
 
 def abandon(store: Store, container: Container) -> None:
     """Take down a start that never came to be recorded; the container's row stays as it is."""
-    monitor.end(store.root, container)
+    monitor.end(container)
     delete_from_runtime(store.root, container)
+    cgroups.destroy(container.id)
     if container.config.endpoints:
         firewall.withdraw(store, container.id)
         with store.transaction():

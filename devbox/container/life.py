@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from devbox.container import cgroups, exits, locks, records, runtime
 from devbox.container.exits import is_running
 from devbox.container.start import start
-from devbox.errors import ConflictError, NotFoundError, StateError
+from devbox.errors import ConflictError, ContainerRuntimeError, NotFoundError, StateError
 from devbox.model.container import Container, ContainerConfig
 from devbox.network import hosts
 from devbox.store.database import Store
@@ -24,6 +24,8 @@ from devbox.system import procfs
 from devbox.system.files import write_atomic
 
 KILL_WAIT_SECONDS = 10.0
+FROZEN_SECONDS = 0.5
+"""what has not ended so long after SIGKILL may be frozen"""
 BOOKING_WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.005
 _RESTART_POLL_SECONDS = 0.05
@@ -44,7 +46,7 @@ def stop(store: Store, container_id: str, *, timeout: int | None = None, number:
         _thaw(store, container)
         procfs.send_signal(container.pid, container.pid_start, number or _stop_signal(container))
         if not exits.await_death(container, None if wanted < 0 else float(wanted)):
-            _kill_now(container)
+            _kill_now(store, container)
         _book_or_await(store, container, promised=promise is not None)
     finally:
         if promise is not None:
@@ -63,7 +65,7 @@ def kill(store: Store, container_id: str, number: int = signal.SIGKILL) -> None:
         _thaw(store, container)
     procfs.send_signal(container.pid, container.pid_start, number)
     records.announce(store, container, "kill", signal=str(number))
-    if number == signal.SIGKILL and exits.await_death(container, KILL_WAIT_SECONDS):
+    if number == signal.SIGKILL and _await_kill(store, container):
         _settle(store, container_id)
 
 
@@ -79,7 +81,7 @@ def remove(store: Store, container_id: str, *, force: bool = False, volumes_too:
         promise = locks.try_exit(store.root, container_id)
         try:
             _thaw(store, container)
-            _kill_now(container)
+            _kill_now(store, container)
             _book_or_await(store, container, promised=promise is not None)
         finally:
             if promise is not None:
@@ -107,7 +109,7 @@ def killed(store: Store, container_ids: Iterable[str]) -> Iterator[None]:
                 _thaw(store, container)
                 procfs.send_signal(container.pid, container.pid_start, signal.SIGKILL)
                 running.append(container)
-        dead = [container for container in running if exits.await_death(container, KILL_WAIT_SECONDS)]
+        dead = [container for container in running if _await_kill(store, container)]
         for container in dead:
             exits.await_exit_file(store, container)
         with runtime.deleting(store.root, *(container._replace(monitor_pid=0) for container in dead)):
@@ -194,9 +196,14 @@ def _switch(store: Store, container_id: str, before: str, after: str, command: s
             raise StateError(f"container {container.name} is {state}")
         runtime.call(store.root, container, command)
         action = "pause" if after == "paused" else "unpause"
-        with store.transaction():
-            store.db.execute("UPDATE containers SET status = ? WHERE id = ?", (after, container_id))
-            records.announce(store, container, action)
+        try:
+            with store.transaction():
+                store.db.execute("UPDATE containers SET status = ? WHERE id = ?", (after, container_id))
+                records.announce(store, container, action)
+        except BaseException:
+            if after == "paused":  # nobody would know why it stands still
+                runtime.call(store.root, container, "resume")
+            raise
 
 
 def rename(store: Store, container_id: str, name: str) -> None:
@@ -247,9 +254,21 @@ def _thaw(store: Store, container: Container) -> None:
         unpause(store, container.id)
 
 
-def _kill_now(container: Container) -> None:
+def _await_kill(store: Store, container: Container) -> bool:
+    """Wait until a container that got SIGKILL has ended.
+
+    One that does not is let go on first: a `pause` that was killed before it wrote so has left it frozen.
+    """
+    if exits.await_death(container, FROZEN_SECONDS):
+        return True
+    with contextlib.suppress(ContainerRuntimeError):  # it is not frozen
+        runtime.call(store.root, container, "resume")
+    return exits.await_death(container, KILL_WAIT_SECONDS)
+
+
+def _kill_now(store: Store, container: Container) -> None:
     procfs.send_signal(container.pid, container.pid_start, signal.SIGKILL)
-    if not exits.await_death(container, KILL_WAIT_SECONDS):
+    if not _await_kill(store, container):
         raise StateError(
             f"container {container.name} does not end on SIGKILL",
             hint=f"its process {container.pid} hangs in the kernel; 'dmesg' may say why",

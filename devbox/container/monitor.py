@@ -81,24 +81,27 @@ def is_alive(container: Container) -> bool:
     return _is_monitor(container.monitor_pid, container.id)
 
 
-def end(root: Root, container: Container) -> None:
-    """Kill a conmon whose container is not to be, with the runtime that it may be running right now."""
-    try:
-        with open(root.bundle(container.id) + "/conmon.pid") as file:
-            pid = int(file.read() or 0)
-    except FileNotFoundError:
-        return
-    if _is_monitor(pid, container.id):
+def end(container: Container) -> None:
+    """Kill a conmon whose container is not to be, with the runtime that it may be running right now.
+
+    Found by its command line, since one that has just been started has not written down its pid.
+    """
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        pid = int(name)
+        if not _is_monitor(pid, container.id):
+            continue
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)  # it leads a session of its own
+            # it leads a session of its own but for the moment before it has made one
+            (os.killpg if os.getpgid(pid) == pid else os.kill)(pid, signal.SIGKILL)
 
 
 def _is_monitor(pid: int, container_id: str) -> bool:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return container_id.encode() in file.read()
+            words = file.read().split(b"\0")
     except (FileNotFoundError, ProcessLookupError):
         return False
+    return os.path.basename(words[0]) == b"conmon" and container_id.encode() in words
 
 
 def read_exit(bundle: str) -> int | None:
