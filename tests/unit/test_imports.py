@@ -24,8 +24,9 @@ MAY_IMPORT = {
     "network": ENGINE_GROUND,
     "volume": ENGINE_GROUND,
     "container": ENGINE_GROUND | {"image", "network", "volume"},
+    "build": ENGINE_GROUND | {"image", "network", "volume", "container"},
     "machine": GROUND,
-    "cli": ENGINE_GROUND | {"image", "network", "volume", "container", "machine"},
+    "cli": ENGINE_GROUND | {"image", "network", "volume", "container", "build", "machine"},
 }
 ONLY_IN = {
     "subprocess": {"system", "machine"},  # the machine room runs where there is no devbox.system
