@@ -165,4 +165,34 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE networks ADD COLUMN ip_range TEXT NOT NULL DEFAULT '';        -- CIDR that addresses are taken from
     ALTER TABLE networks ADD COLUMN own_subnet INTEGER NOT NULL DEFAULT 0;    -- the user gave the subnet
     """,
+    """
+    CREATE TABLE build_steps (                        -- what a step of a build made, found by all that went into it
+        key       TEXT PRIMARY KEY,                   -- hex
+        layer_id  INTEGER REFERENCES layers(id) ON DELETE CASCADE,  -- NULL: it changed no file
+        result    TEXT NOT NULL,                      -- the key that the next step goes on from
+        boot_id   TEXT NOT NULL,                      -- '' when its files are surely on the disk; until then the boot
+        what      TEXT NOT NULL,                      -- the instruction, for people
+        created   REAL NOT NULL,
+        used      REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX build_steps_layer ON build_steps(layer_id);
+    CREATE TABLE build_memos (                        -- digests of what builds read, so that it is not read again
+        key       TEXT PRIMARY KEY,
+        value     BLOB NOT NULL,
+        used      REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE build_mounts (                       -- RUN --mount=type=cache: caches/<id>
+        id        INTEGER PRIMARY KEY AUTOINCREMENT,
+        key       TEXT NOT NULL UNIQUE,
+        created   REAL NOT NULL,
+        used      REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE build_leases (                       -- addresses of RUN steps that are under way
+        network_id TEXT NOT NULL REFERENCES networks(id) ON DELETE CASCADE,
+        address    TEXT NOT NULL,
+        pid        INTEGER NOT NULL,                  -- of the build
+        pid_start  INTEGER NOT NULL,
+        PRIMARY KEY (network_id, address)
+    ) STRICT;
+    """,
 )
