@@ -36,7 +36,7 @@ def netns_new() -> int:
             if os.path.exists(_IPV6_OFF):
                 with open(_IPV6_OFF, "w") as file:  # of interfaces to come: networks are IPv4 only so far
                     file.write("1")
-            return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
         raise HostError(f"cannot make a network namespace: {reason}", hint="run devbox as root") from error

@@ -33,7 +33,7 @@ def private_mounts() -> Iterator[None]:
     """Run the block in a mount namespace of its own, then return to the caller's, working directory included.
 
     Mounts of the host still arrive in it (slave), none of its own leave it. Programs started in the block stay
-    there and keep it alive. The calling process may have no other threads.
+    there and keep it alive. A thread that was in one has a working directory and umask of its own from then on.
     """
     with _returning() as home:
         unshare(CLONE_NEWNS)
@@ -68,8 +68,8 @@ def mounts_of(pid: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def network_of(netns: int | None) -> Iterator[None]:
-    """Run the block in a network namespace (None: a new one), then return; the process has no other threads."""
-    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    """Run the block in a network namespace (None: a new one), then return; other threads stay outside."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         if netns is None:
             unshare(CLONE_NEWNET)
@@ -94,7 +94,7 @@ def unmount_below(path: str) -> None:
 @contextlib.contextmanager
 def _returning() -> Iterator[int]:
     """Come back to the mount namespace and working directory of now, whatever the block did."""
-    home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    home = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield home
