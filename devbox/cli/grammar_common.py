@@ -10,3 +10,4 @@ FORMAT = text("--format", "FORMAT", "json, table, 'table TEMPLATE' or a Go templ
 FORMAT_INSPECT = text("-f --format", "FORMAT", "json or a Go template", complete="json")
 FORCE = flag("-f --force", "Do not ask")
 NO_TRUNC = flag("--no-trunc", "Do not shorten the output")
+KEEP_VERSIONS = text("--keep-versions", "NUMBER", "Images of each name to keep for 'image rollback'", default="5")

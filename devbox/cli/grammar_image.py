@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from devbox.cli.grammar import Argument, Command, flag, many, text
-from devbox.cli.grammar_common import FILTER, FORCE, FORMAT, FORMAT_INSPECT, NO_TRUNC, PRUNE_FILTER
+from devbox.cli.grammar_common import FILTER, FORCE, FORMAT, FORMAT_INSPECT, KEEP_VERSIONS, NO_TRUNC, PRUNE_FILTER
 
 _IMAGE = "devbox.cli.commands.image:"
 _LISTING = "devbox.cli.commands.image_listing:"
+_VERSIONS = "devbox.cli.commands.versions:"
 _MANY = (Argument("images", "+", complete="image"),)
+_NAME = Argument("name", complete="image", metavar="NAME[:TAG]")
 
 COMMANDS = (
     Command(
@@ -57,8 +59,33 @@ COMMANDS = (
             flag("-H --human", "Print sizes and dates for people", default=True),
             NO_TRUNC,
             flag("-q --quiet", "Show ids only"),
+            text("--shared-with", "IMAGE", "Show which layers another image has, too", complete="image"),
         ),
         aliases=(("history",),),
+    ),
+    Command(
+        ("image", "log"),
+        _VERSIONS + "log",
+        "Show which images a name pointed to, when, and why",
+        (_NAME,),
+        (FORMAT, NO_TRUNC, flag("-q --quiet", "Show ids only")),
+    ),
+    Command(
+        ("image", "rollback"),
+        _VERSIONS + "rollback",
+        "Let a name point to an earlier image again",
+        (_NAME,),
+        (text("--to", "VERSION", "A version of 'image log' (default: the one before)"),),
+    ),
+    Command(
+        ("image", "diff"),
+        _VERSIONS + "diff",
+        "Show the files in which two images differ",
+        (
+            Argument("before", complete="image", metavar="IMAGE"),
+            Argument("after", complete="image", metavar="IMAGE"),
+        ),
+        (FORMAT, flag("-q --quiet", "Show paths only")),
     ),
     Command(
         ("image", "load"),
@@ -66,7 +93,7 @@ COMMANDS = (
         "Load images from an archive or stdin",
         (),
         (
-            text("-i --input", "FILE", "Read from a file, not from stdin", kind="path"),
+            text("-i --input", "FILE", "Read from a file, not from stdin", kind="stdin"),
             flag("-q --quiet", "Do not show progress"),
         ),
         aliases=(("load",),),
@@ -77,7 +104,7 @@ COMMANDS = (
         "Write images as an archive, to stdout unless -o is given",
         _MANY,
         (
-            text("-o --output", "FILE", "Write to a file", kind="path"),
+            text("-o --output", "FILE", "Write to a file", kind="stdout"),
             text("--format", "FORMAT", "docker-archive or oci", complete="docker-archive|oci"),
             text("--compress", "METHOD", "none, gzip or zstd", complete="none|gzip|zstd"),
         ),
@@ -88,7 +115,7 @@ COMMANDS = (
         _IMAGE + "import_",
         "Make an image of a root file system: an archive, a directory or stdin",
         (
-            Argument("source", complete="file", metavar="FILE|DIRECTORY|-", kind="path"),
+            Argument("source", complete="file", metavar="FILE|DIRECTORY|-", kind="stdin"),
             Argument("repository", "?", metavar="[REPOSITORY[:TAG]]"),
         ),
         (
@@ -124,7 +151,7 @@ COMMANDS = (
         _IMAGE + "prune",
         "Remove images that nothing uses",
         (),
-        (flag("-a --all", "Remove all unused images, not only unnamed ones"), PRUNE_FILTER, FORCE),
+        (flag("-a --all", "Remove all unused images, not only unnamed ones"), KEEP_VERSIONS, PRUNE_FILTER, FORCE),
         frees=True,
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from devbox.cli.grammar import Argument, Command, flag, text
-from devbox.cli.grammar_common import FILTER, FORCE, FORMAT, FORMAT_INSPECT, PRUNE_FILTER
+from devbox.cli.grammar_common import FILTER, FORCE, FORMAT, FORMAT_INSPECT, KEEP_VERSIONS, PRUNE_FILTER
 
 _SYSTEM = "devbox.cli.commands.system:"
 _KINDS = "container|image|network|volume"
@@ -45,6 +45,7 @@ COMMANDS = (
         (
             flag("-a --all", "Remove all unused images, not only unnamed ones"),
             flag("--volumes", "Remove unused anonymous volumes too"),
+            KEEP_VERSIONS,
             PRUNE_FILTER,
             FORCE,
         ),

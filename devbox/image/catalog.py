@@ -10,7 +10,7 @@ import contextlib
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from devbox.errors import ConflictError, NotFoundError, StoreError, UsageError
 from devbox.image import config
@@ -216,7 +216,7 @@ def remove(store: Store, reference: str, *, force: bool = False) -> list[str]:
         if "@" in reference and names:
             return _undigest(db, reference)
         if name is not None and len(names) > 1:
-            return _untag(store, db, image_id, [name])
+            return untag(store, db, image_id, [name])
         if name is None and len(names) > 1 and not force:
             raise ConflictError(
                 f"image {short(image_id)} has several names: {', '.join(map(familiar, names))}",
@@ -225,32 +225,12 @@ def remove(store: Store, reference: str, *, force: bool = False) -> list[str]:
         users = users_of(store, image_id)
         if users and not (force and names):
             raise _in_use(image_id, users)
-        lines = _untag(store, db, image_id, names)
+        lines = untag(store, db, image_id, names)
         if not users:
             lines += delete(store, db, image_id)
     if not users:
         lines += [f"Deleted: {diff_id}" for diff_id in gc.collect(store).diff_ids]
     return lines
-
-
-def prune(store: Store, wanted: Callable[[Image], bool], *, named: bool) -> tuple[list[str], int]:
-    """Remove the wanted ones of the images that no container uses: unnamed ones, and `named` ones on request.
-
-    Returns docker's lines of what was done, which start in lower case here, and the bytes that were freed.
-    """
-    from devbox.image import gc
-
-    lines = []
-    with store.transaction() as db:
-        for image in every(store):
-            names = tags_of(store, image.id)
-            if (names and not named) or users_of(store, image.id) or not wanted(image):
-                continue
-            lines += _untag(store, db, image.id, names)
-            lines += delete(store, db, image.id)
-    collected = gc.collect(store)
-    lines += [f"Deleted: {diff_id}" for diff_id in collected.diff_ids]
-    return [line[0].lower() + line[1:] for line in lines], collected.size
 
 
 def delete(store: Store, db: sqlite3.Connection, image_id: str) -> list[str]:
@@ -261,7 +241,8 @@ def delete(store: Store, db: sqlite3.Connection, image_id: str) -> list[str]:
     return [*lines, f"Deleted: {image_id}"]
 
 
-def _untag(store: Store, db: sqlite3.Connection, image_id: str, names: Sequence[str]) -> list[str]:
+def untag(store: Store, db: sqlite3.Connection, image_id: str, names: Sequence[str]) -> list[str]:
+    """[tx] Take names away from an image; what was done, as docker says it."""
     for name in names:
         move_tag(store, db, name, None, "rmi")
         store.event("image", "untag", image_id, {"name": familiar(name)})

@@ -8,15 +8,19 @@ assert sys.platform == "linux"
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from devbox.cli.context import Context
-from devbox.cli.filters import boolean, parse_filters, prunable
+from devbox.cli.filters import Prunable, boolean, parse_filters, prunable
 from devbox.cli.output import report_deleted
 from devbox.cli.units import human_size
 from devbox.errors import UsageError
 from devbox.image import catalog
 from devbox.model.invocation import Invocation
 from devbox.model.reference import familiar
+
+if TYPE_CHECKING:
+    from devbox.image.pruning import Pruned
 
 _ALL = "WARNING! This will remove all images without at least one container associated to them."
 _DANGLING = "WARNING! This will remove all dangling images."
@@ -110,12 +114,32 @@ def prune(context: Context, invocation: Invocation) -> int:
     every = invocation.flag("all") or boolean(filters, "dangling") is False
     if not invocation.flag("force") and not context.confirm(_ALL if every else _DANGLING):
         return 0
-    lines, freed = catalog.prune(
-        context.reconciled(), lambda image: wanted(image.created, image.config.labels), named=every
-    )
-    report_deleted(context, "Images", lines)
-    context.out(f"Total reclaimed space: {human_size(freed, digits=4)}")
+    pruned = prune_images(context, invocation, wanted, named=every)
+    context.out(f"Total reclaimed space: {human_size(pruned.size, digits=4)}")
     return 0
+
+
+def prune_images(context: Context, invocation: Invocation, wanted: Prunable, *, named: bool) -> Pruned:
+    """Remove images as a prune command wants it, and say which went and which stay for a rollback."""
+    from devbox.image import pruning
+
+    keep = versions_to_keep(invocation)
+    pruned = pruning.prune(
+        context.reconciled(), lambda image: wanted(image.created, image.config.labels), named=named, keep=keep
+    )
+    report_deleted(context, "Images", pruned.lines)
+    if pruned.kept:
+        images = "1 image stays" if pruned.kept == 1 else f"{pruned.kept} images stay"
+        context.err(f"{images} for 'devbox image rollback'; --keep-versions 1 removes old versions, too")
+    return pruned
+
+
+def versions_to_keep(invocation: Invocation) -> int:
+    """The number of --keep-versions."""
+    keep = invocation.number("keep_versions") or 0
+    if keep < 1:
+        raise UsageError("--keep-versions is at least 1: what a name means now always stays")
+    return keep
 
 
 def _input(context: Context, path: str) -> str:

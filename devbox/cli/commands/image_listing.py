@@ -8,6 +8,7 @@ assert sys.platform == "linux"
 
 import fnmatch
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from devbox.cli.context import Context
 from devbox.cli.filters import Filters, boolean, labels_match, parse_filters
@@ -58,23 +59,37 @@ def history(context: Context, invocation: Invocation) -> int:
     """Show how an image was made, the newest step first."""
     store = context.reconciled()
     image = catalog.find(store, invocation.text("image"))
-    sizes = iter(_layer_sizes(store, image))
-    entries = image.history or tuple(HistoryEntry() for _ in image.layers)
-    steps = [(entry, 0 if entry.empty_layer else next(sizes, 0)) for entry in entries]
-    rows = [_step(entry, size, invocation) for entry, size in reversed(steps)]
+    other = invocation.text("shared_with")
+    steps = _steps(store, image, set(catalog.find(store, other).layers) if other else set())
+    rows = [_step_row(step, invocation) for step in reversed(steps)]
     shown = image.id if invocation.flag("no_trunc") else catalog.short(image.id)
     if rows:
         rows[0]["ID"] = shown
-    listing(context, invocation, rows, columns=_HISTORY)
+    listing(context, invocation, rows, columns=(*_HISTORY, ("Shared", "SHARED")) if other else _HISTORY)
     return 0
 
 
-def _layer_sizes(store: Store, image: Image) -> list[int]:
+class _Step(NamedTuple):
+    """A step of an image's history with the layer that it made, if it made one."""
+
+    entry: HistoryEntry
+    diff_id: str = ""
+    size: int = 0
+    shared: bool = False
+
+
+def _steps(store: Store, image: Image, others: set[int]) -> list[_Step]:
     sizes = {row["id"]: row["size"] for row in store.db.execute("SELECT id, size FROM layers")}
-    return [sizes[layer] for layer in image.layers]
+    layers = zip(image.layers, image.diff_ids, strict=True)
+    steps = []
+    for entry in image.history or tuple(HistoryEntry() for _ in image.layers):
+        layer, diff_id = (0, "") if entry.empty_layer else next(layers, (0, ""))
+        steps.append(_Step(entry, diff_id, sizes.get(layer, 0), layer in others))
+    return steps
 
 
-def _step(entry: HistoryEntry, size: int, invocation: Invocation) -> dict[str, str]:
+def _step_row(step: _Step, invocation: Invocation) -> dict[str, str]:
+    entry = step.entry
     created = config.parse_time(entry.created)
     command = " ".join(entry.created_by.split())
     if not invocation.flag("no_trunc") and len(command) > _COMMAND_WIDTH:
@@ -85,8 +100,10 @@ def _step(entry: HistoryEntry, size: int, invocation: Invocation) -> dict[str, s
         "CreatedSince": (ago(created) if human else entry.created) if created else "N/A",
         "CreatedAt": entry.created,
         "CreatedBy": command,
-        "Size": human_size(size) if human else str(size),
+        "Size": human_size(step.size) if human else str(step.size),
         "Comment": entry.comment,
+        "Layer": step.diff_id,
+        "Shared": "yes" if step.shared else "",
     }
 
 

@@ -7,6 +7,7 @@ import sys
 assert sys.platform == "linux"
 
 
+from devbox.cli.commands.image import prune_images, versions_to_keep
 from devbox.cli.context import Context
 from devbox.cli.filters import Prunable, parse_filters, prunable
 from devbox.cli.output import report_deleted
@@ -42,6 +43,7 @@ def everything(context: Context, invocation: Invocation) -> int:
     every, volumes_too = invocation.flag("all"), invocation.flag("volumes")
     if volumes_too and "until" in filters:
         raise UsageError("the filter until does not apply to volumes", hint="leave out --volumes or the filter")
+    versions_to_keep(invocation)  # refused before anything is removed
     if not invocation.flag("force") and not context.confirm(_warning(every=every, volumes_too=volumes_too)):
         return 0
     store, wanted = context.reconciled(), prunable(filters)
@@ -52,9 +54,8 @@ def everything(context: Context, invocation: Invocation) -> int:
         names, held = _prune_volumes(store, wanted)
         report_deleted(context, "Volumes", names)
         freed += held
-    lines, held = _prune_images(store, wanted, named=every)
-    report_deleted(context, "Images", lines)
-    context.out(f"Total reclaimed space: {human_size(freed + held, digits=4)}")
+    freed += prune_images(context, invocation, wanted, named=every).size
+    context.out(f"Total reclaimed space: {human_size(freed, digits=4)}")
     return 0
 
 
@@ -106,9 +107,3 @@ def _prune_volumes(store: Store, wanted: Prunable) -> tuple[list[str], int]:
     from devbox.volume import volumes
 
     return volumes.prune(store, lambda volume: volume.anonymous and wanted(volume.created, volume.labels))
-
-
-def _prune_images(store: Store, wanted: Prunable, *, named: bool) -> tuple[list[str], int]:
-    from devbox.image import catalog
-
-    return catalog.prune(store, lambda image: wanted(image.created, image.config.labels), named=named)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from devbox.errors import ConflictError, NotFoundError, RefusedError, StoreError, UsageError
-from devbox.image import catalog, check, config, gc, layers
+from devbox.image import catalog, check, config, gc, layers, pruning
 from devbox.model.image import Image
 from devbox.store.database import Store
 from devbox.store.root import Root
@@ -158,11 +158,11 @@ def test_layers_go_with_the_last_image_that_has_them(store: Store) -> None:
 def test_prune(store: Store) -> None:
     unnamed, used, named = image(store, "a"), image(store, "b"), image(store, "c", names=("x",))
     container(store, "c", used.id)
-    lines, freed = catalog.prune(store, lambda _: True, named=False)
+    lines, freed, _ = pruning.prune(store, lambda _: True, named=False)
     assert lines == [f"deleted: {unnamed.id}", f"deleted: {unnamed.diff_ids[0]}"]
     assert freed == 1
-    assert catalog.prune(store, lambda each: each.id != named.id, named=True) == ([], 0)
-    assert catalog.prune(store, lambda _: True, named=True)[0][0] == "untagged: x:latest"
+    assert pruning.prune(store, lambda each: each.id != named.id, named=True) == ([], 0, 0)
+    assert pruning.prune(store, lambda _: True, named=True).lines[0] == "untagged: x:latest"
     assert [each.id for each in catalog.every(store)] == [used.id]
 
 
