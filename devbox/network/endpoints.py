@@ -14,6 +14,7 @@ from devbox.model.container import Container
 from devbox.model.network import Endpoint, EndpointWish, Network
 from devbox.network import naming, networks, plumbing, pool
 from devbox.store.database import Store
+from devbox.system import procfs
 
 
 def allocate(store: Store, container: Container) -> tuple[Endpoint, ...]:
@@ -133,21 +134,41 @@ def _free_interface(store: Store, container_id: str) -> str:
 
 
 def _address(store: Store, network: Network, wish: EndpointWish) -> int:
-    rows = store.db.execute("SELECT address, container_id FROM endpoints WHERE network_id = ?", (network.id,))
-    holders = {pool.parse_address(row["address"]): row["container_id"] for row in rows}
-    holders[pool.parse_address(network.gateway)] = ""
     if not wish.address:
-        within = pool.parse_cidr(network.ip_range) if network.ip_range else None
-        free = pool.choose_address(pool.parse_cidr(network.subnet), holders, within)
-        if free is None:
-            span = network.ip_range or network.subnet
-            raise ConflictError(f"network {network.name} has no free address in {span}")
-        return free
+        return free_address(store, network)
+    holders = _holders(store, network)
     wanted = pool.parse_address(wish.address)
     if wanted in holders:
         holder = _name(store, holders[wanted]) if holders[wanted] else f"the gateway of network {network.name}"
         raise ConflictError(f"address {wish.address} is in use by {holder}")
     return wanted
+
+
+def free_address(store: Store, network: Network) -> int:
+    """An address that nobody has; [tx]. ConflictError when there is none."""
+    within = pool.parse_cidr(network.ip_range) if network.ip_range else None
+    free = pool.choose_address(pool.parse_cidr(network.subnet), _holders(store, network), within)
+    if free is None:
+        span = network.ip_range or network.subnet
+        raise ConflictError(f"network {network.name} has no free address in {span}")
+    return free
+
+
+def _holders(store: Store, network: Network) -> dict[int, str]:
+    """Who has which address: containers by id, builds that are under way, and the gateway as ""."""
+    rows = store.db.execute("SELECT address, container_id FROM endpoints WHERE network_id = ?", (network.id,))
+    holders = {pool.parse_address(row["address"]): row["container_id"] for row in rows}
+    leases = store.db.execute("SELECT address FROM build_leases WHERE network_id = ?", (network.id,))
+    holders.update((pool.parse_address(row["address"]), "of a build") for row in leases)
+    holders[pool.parse_address(network.gateway)] = ""
+    return holders
+
+
+def drop_dead_leases(store: Store) -> None:
+    """Give back the addresses of builds that were killed; [tx]."""
+    for row in store.db.execute("SELECT DISTINCT pid, pid_start FROM build_leases").fetchall():
+        if not procfs.alive(row["pid"], row["pid_start"]):
+            store.db.execute("DELETE FROM build_leases WHERE pid = ? AND pid_start = ?", tuple(row))
 
 
 def _name(store: Store, container_id: str) -> str:
