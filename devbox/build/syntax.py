@@ -37,7 +37,7 @@ class Instruction(NamedTuple):
     flags: tuple[tuple[str, str | None], ...]
     """("from", "base") of --from=base; None for a flag without "=" """
     words: tuple[str, ...]
-    """of ENV and LABEL: name, value and separator ("=", or "" in the old form) of each pair, one after the other"""
+    """of ENV and LABEL: name, value and separator ("=", or "" in the old form) of each pair in a row"""
     json: bool
     """the words came as a JSON list"""
     heredocs: tuple[Heredoc, ...]
@@ -59,7 +59,8 @@ class Stage(NamedTuple):
     """lower case; "" for a stage without AS"""
     base: str
     platform: str
-    index: int
+    number: int
+    """0 for the first"""
     instructions: tuple[Instruction, ...]
     span: Span
     head: Instruction
@@ -70,12 +71,12 @@ class Checks(NamedTuple):
     """The directive `# check=`."""
 
     skip: tuple[str, ...] = ()
-    """names of rules, lower case"""
+    """names of rules"""
     skip_all: bool = False
     error: bool = False
     """a warning fails the build"""
     experimental: tuple[str, ...] = ()
-    """names of rules that are asked for, lower case; "all" for all"""
+    """names of rules that are asked for; "all" for all"""
 
 
 class Notice(NamedTuple):
