@@ -12,6 +12,8 @@ what is wrong, an optional hint that says what to do, and the exit code of the c
     ├── StoreError              125  the store is damaged, full, read-only or newer than this devbox
     ├── HostError               125  this machine lacks something: root, kernel feature, program
     ├── ContainerRuntimeError   125  the OCI runtime or its monitor failed
+    ├── ConnectionLostError     125  the connection to a machine broke while a command ran there
+    ├── MachineGoneError        125  a machine does not answer any more: frozen, killed, switched off
     ├── NotExecutableError      126  the container's command cannot be executed
     └── CommandNotFoundError    127  the container's command does not exist
 """
@@ -60,6 +62,14 @@ class HostError(DevboxError):
 
 class ContainerRuntimeError(DevboxError):
     """The OCI runtime or its monitor failed."""
+
+
+class ConnectionLostError(DevboxError):
+    """The connection to a machine broke while a command ran there; nobody knows how that ended."""
+
+
+class MachineGoneError(DevboxError):
+    """A machine does not answer any more: it is frozen, killed or switched off."""
 
 
 class NotExecutableError(DevboxError):
