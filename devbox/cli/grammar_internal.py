@@ -26,5 +26,14 @@ COMMANDS = (
     _internal("exited", "Book the end of a container", Argument("container")),
     _internal("restart", "Bring a container back under its restart policy", Argument("container")),
     _internal("health", "Check the health of a container until it ends", Argument("container")),
+    _internal("agent", "Run the commands of a host, in its machine"),
+    Command(
+        ("internal", "broker"),
+        "devbox.cli.commands.broker:serve",
+        "Hold the connection to a machine",
+        (Argument("machine"), Argument("inode"), Argument("stamp")),
+        hidden=True,
+        anywhere=True,
+    ),
     _internal("boot", "Start what a restart policy wants after a reboot"),
 )

@@ -13,6 +13,7 @@ from devbox.cli.context import Context
 from devbox.cli.grammar import Command
 from devbox.cli.parse import HelpWanted, did_you_mean, parse
 from devbox.errors import DevboxError, HostError, UsageError
+from devbox.machine import target
 from devbox.model.invocation import Invocation
 
 Handler = Callable[[Context, Invocation], int]
@@ -47,9 +48,27 @@ def _open_standard_streams() -> None:
 def run(words: list[str], context: Context | None = None) -> int:
     """Run one command line; never raises, whatever goes wrong."""
     context = context or Context()
+    return _bounded(context, lambda: _dispatch(context, words))
+
+
+def perform(invocation: Invocation) -> int:
+    """Run a command that another devbox has parsed, in its machine; never raises."""
+    context = Context()
+
+    def action() -> int:
+        command, _ = grammar.find(list(invocation.command))
+        if command is None:
+            raise UsageError(f"this devbox has no command {' '.join(invocation.command)}")
+        context.frees = command.frees
+        return _handler(command)(context, invocation)
+
+    return _bounded(context, action)
+
+
+def _bounded(context: Context, action: Callable[[], int]) -> int:
     try:
         try:
-            return _dispatch(context, words)
+            return action()
         finally:
             # the store is not closed: SQLite would delete its log, and a full disk might have no room for another
             context.flush()
@@ -70,6 +89,7 @@ def _complete(instruction: str) -> int:
 
 
 def _dispatch(context: Context, words: list[str]) -> int:
+    machine, words = target.wanted(words, context.environ)
     command, named = grammar.find(words)
     if command is None:
         return _no_command(words)
@@ -77,8 +97,12 @@ def _dispatch(context: Context, words: list[str]) -> int:
         invocation = parse(command, words[named:])
     except HelpWanted:
         return _help(list(command.path))
+    if machine is not None and not (command.anywhere or command.hidden):
+        from devbox.cli import remote
+
+        return remote.run(context, command, invocation, machine)
     if sys.platform != "linux" and not command.anywhere:
-        raise HostError("devbox runs containers on Linux only so far")
+        raise HostError("devbox runs containers on Linux only")
     context.frees = command.frees
     return _handler(command)(context, invocation)
 

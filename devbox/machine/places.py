@@ -54,6 +54,21 @@ class MachinePlace(NamedTuple):
         return os.path.join(self.directory, "vagrant.json")
 
     @property
+    def socket(self) -> str:
+        """Where the broker listens, 0600."""
+        return os.path.join(self.directory, "broker")
+
+    @property
+    def broker_lock(self) -> str:
+        """Held by whoever starts or ends a broker."""
+        return os.path.join(self.directory, "broker.lock")
+
+    @property
+    def broker_log(self) -> str:
+        """What the last broker wrote to stderr."""
+        return os.path.join(self.directory, "broker.log")
+
+    @property
     def log(self) -> str:
         """Everything that Vagrant printed."""
         return os.path.join(self.directory, "vagrant.log")

@@ -10,9 +10,14 @@ from devbox.machine.driver import Driver, Endpoint
 def driver(name: str, cwd: str = "") -> Driver:
     """The driver of a machine, "" being the default one; `cwd` tells whose project's wishes count."""
     from devbox.machine import settings
-    from devbox.machine.vagrant_driver import VagrantDriver
 
     wanted = settings.machine(name, cwd)
+    if wanted.address:
+        from devbox.machine.ssh_driver import SshDriver
+
+        return SshDriver(places.machine(wanted.name), wanted)
+    from devbox.machine.vagrant_driver import VagrantDriver
+
     return VagrantDriver(places.machine(wanted.name), wanted)
 
 

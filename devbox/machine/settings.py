@@ -10,6 +10,11 @@
     box_sha256 = "..."
     shares = ["~/src"]                # HOST or HOST:GUEST, the same path on both sides without GUEST
 
+    [machines.lab]                    # a Linux host that is there already
+    address = "ssh://root@lab.example:22"
+    key = "~/.ssh/id_ed25519"
+    host_key = "ssh-ed25519 AAAA..."  # or its fingerprint SHA256:...; else it must be in ~/.ssh/known_hosts
+
 The same keys in `[machine]` of a devbox.toml hold where the user's own file says nothing.
 """
 
@@ -45,6 +50,12 @@ class MachineSettings(NamedTuple):
     start: str = "ask"
     """whether a command that needs the machine may start it: ask, always, never"""
     shares: tuple[Share, ...] = ()
+    address: str = ""
+    """ssh://USER@HOST:PORT: a Linux host that is there already; nothing above but `start` is for it"""
+    key: str = ""
+    """private key for that address; "" leaves it to the caller's agent and default keys"""
+    host_key: str = ""
+    """what that host must show: "ssh-ed25519 AAAA..." or SHA256:...; "" asks ~/.ssh/known_hosts"""
 
 
 class Settings(NamedTuple):

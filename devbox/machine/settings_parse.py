@@ -17,6 +17,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?")
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
 _TOML_PLACE = re.compile(r" \(at line (\d+), column \d+\)$")
+ADDRESS = re.compile(r"ssh://(?P<user>[\w.-]+)@(?P<host>[\w.-]+|\[[0-9a-fA-F:]+\])(?::(?P<port>\d{1,5}))?/?")
+_HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}|SHA256:[A-Za-z0-9+/]{43}")
 _MEMORY_MIN = 256
 
 
@@ -194,6 +196,18 @@ def _share(text: Any) -> Share:
     return Share(host, guest.rstrip("/") or "/")
 
 
+def _address(value: Any) -> str:
+    if not isinstance(value, str) or not ADDRESS.fullmatch(value):
+        raise Wrong("it is ssh://USER@HOST or ssh://USER@HOST:PORT")
+    return value
+
+
+def _host_key(value: Any) -> str:
+    if not isinstance(value, str) or not _HOST_KEY.fullmatch(value):
+        raise Wrong('it is "ssh-ed25519 AAAA...", as in known_hosts, or a fingerprint SHA256:...')
+    return value
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "provider": _words(*PROVIDERS),
     "cpus": _number(1, 256),
@@ -204,6 +218,9 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "connection": _words("system", "session"),
     "start": _words("ask", "always", "never"),
     "shares": _shares,
+    "address": _address,
+    "key": _text,
+    "host_key": _host_key,
 }
 
 

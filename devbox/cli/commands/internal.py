@@ -42,6 +42,16 @@ def boot(context: Context, _: Invocation) -> int:
     return 125 if failures else 0
 
 
+def agent(_: Context, __: Invocation) -> int:
+    """Stay in a machine and run what its host asks for; hot commands are loaded before they are asked for."""
+    from devbox.cli import main
+    from devbox.cli.commands import life, listing, run, streams
+    from devbox.machine.guest import agent as resident
+
+    assert all((life, listing, run, streams))
+    return resident.serve(main.perform)
+
+
 def _store(context: Context, invocation: Invocation) -> Store:
     """The store of the devbox that started us: conmon hands no environment on."""
     context.use_root(Root(invocation.text("root"), invocation.text("run")))

@@ -1,0 +1,26 @@
+"""A connection of one's own to a machine, by the address that is remembered or a new one."""
+
+from __future__ import annotations
+
+from devbox.errors import DevboxError, MachineGoneError
+from devbox.machine import connection, registry
+from devbox.machine.connection import ChannelLink
+
+
+def connect(name: str) -> ChannelLink:
+    """Log in and start the agent; the driver is asked for the address when nothing answers at the old one."""
+    known = registry.endpoint(name)
+    try:
+        return connection.connect(known)
+    except MachineGoneError:
+        found = registry.endpoint(name, refresh=True)
+        if found == known:
+            raise
+        return connection.connect(found)
+
+
+def judged(name: str, error: DevboxError) -> DevboxError:
+    """What a lost connection means: it also ends when its machine does, so see whether that still answers."""
+    if connection.answers(registry.endpoint(name)):
+        return error
+    return MachineGoneError("the machine is gone: its connection ended, and nothing answers at its address")

@@ -1,0 +1,1 @@
+"""What runs in the machine: Linux and the standard library only."""
