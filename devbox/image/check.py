@@ -52,7 +52,8 @@ def repair(store: Store) -> list[Problem]:
 
 
 def _disown(db: sqlite3.Connection, layer_id: int) -> None:
-    db.execute("UPDATE layers SET diff_id = NULL WHERE id = ?", (layer_id,))
+    db.execute("UPDATE layers SET diff_id = NULL, canonical = coalesce(canonical, '') WHERE id = ?", (layer_id,))
+    db.execute("DELETE FROM build_steps WHERE layer_id = ?", (layer_id,))
     db.execute(
         "DELETE FROM build_cache WHERE image_id IN (SELECT image_id FROM image_layers WHERE layer_id = ?)",
         (layer_id,),
@@ -74,22 +75,30 @@ def _layers(store: Store) -> Iterator[Problem]:
         users = store.db.execute(
             "SELECT DISTINCT image_id FROM image_layers WHERE layer_id = ?", (row["id"],)
         ).fetchall()
-        if not users:
+        if not users and not _is_of_a_build(store, row["id"]):
             if _is_there(store, row["id"]) and layers.unheld(store, row["id"]):
                 yield Problem("unused layer", str(row["id"]), f"no image has layer {row['id']}")
+        elif damage and not users:
+            yield Problem("layer", str(row["id"]), f"layer {row['id']} of the build cache {damage}")
         elif damage:
             names = ", ".join(_name(store, user["image_id"]) for user in users)
             sentence = f"layer {row['id']} of {names} {damage}: make or load it again after a repair"
             yield Problem("layer", str(row["id"]), sentence, mendable=False)
 
 
+def _is_of_a_build(store: Store, layer_id: int) -> bool:
+    row = store.db.execute("SELECT 1 FROM build_steps WHERE layer_id = ? LIMIT 1", (layer_id,)).fetchone()
+    return row is not None
+
+
 def _damage(store: Store, row: sqlite3.Row) -> str:
     """What is wrong with a layer, "" for nothing."""
-    if row["diff_id"] is None:
-        return "was found damaged before"
     place = f"{store.root.layers}/{row['id']}"
     if not os.path.isdir(place + "/diff"):
         return "is missing"
+    if row["diff_id"] is None:
+        # of a step of a build nobody knows what it should be before somebody has asked for its digest
+        return "was found damaged before" if row["canonical"] is not None else ""
     try:
         if layers.measure(place).canonical != (row["canonical"] or row["diff_id"]):
             return "was altered"

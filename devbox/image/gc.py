@@ -38,14 +38,17 @@ def collect(store: Store) -> Collected:
         for row in rows:
             _forget_lock(store, row["id"])
     discard_surplus(store)
-    return Collected(tuple(row["diff_id"] or "" for row in rows), sum(row["size"] for row in rows))
+    return Collected(
+        tuple(row["diff_id"] for row in rows if row["diff_id"]), sum(row["size"] for row in rows)
+    )
 
 
 def _unreferenced(db: sqlite3.Connection) -> Sequence[sqlite3.Row]:
     # a damaged layer, which has no diff_id, left its image when that was loaded again: it may still be mounted
     return db.execute(
         "SELECT id, diff_id, size FROM layers WHERE id NOT IN (SELECT layer_id FROM image_layers)"
-        " AND (diff_id IS NOT NULL OR NOT EXISTS"
+        " AND id NOT IN (SELECT layer_id FROM build_steps WHERE layer_id IS NOT NULL)"
+        " AND (diff_id IS NOT NULL OR canonical IS NULL OR NOT EXISTS"
         "      (SELECT 1 FROM containers WHERE status IN ('running', 'paused', 'restarting')))"
         " ORDER BY id DESC"
     ).fetchall()

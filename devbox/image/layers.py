@@ -105,21 +105,54 @@ def find(db: sqlite3.Connection, diff_id: str) -> int | None:
 
 
 def _record_one(store: Store, db: sqlite3.Connection, layer: Prepared) -> int:
-    cursor = db.execute(
-        "INSERT INTO layers (diff_id, canonical, size, created) VALUES (?, ?, ?, ?)",
-        (layer.diff_id, layer.canonical, layer.size, time.time()),
-    )
+    return _take(store, db, layer.directory, (layer.diff_id, layer.canonical, layer.size, time.time()))
+
+
+def _take(store: Store, db: sqlite3.Connection, directory: str, row: tuple[object, ...]) -> int:
+    cursor = db.execute("INSERT INTO layers (diff_id, canonical, size, created) VALUES (?, ?, ?, ?)", row)
     place = f"{store.root.layers}/{cursor.lastrowid}"
     try:
-        os.rename(layer.directory, place)
+        os.rename(directory, place)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         # somebody died between this rename and its commit, so the id was given again
         remove_tree(place)
-        os.rename(layer.directory, place)
+        os.rename(directory, place)
     assert cursor.lastrowid is not None
     return cursor.lastrowid
+
+
+def take_unmeasured(store: Store, db: sqlite3.Connection, directory: str, size: int) -> int:
+    """[tx] Record a finished tree in `directory`/diff whose digest nobody may ever ask for; it need not be synced.
+
+    The row keeps it only together with another that refers to it: a step of a build.
+    """
+    return _take(store, db, directory, (None, None, size, time.time()))
+
+
+def measured(store: Store, layer_id: int) -> tuple[int, str]:
+    """The layer with its diff_id, which is found out when nobody has asked before.
+
+    An equal layer that has one already takes its place, in steps of builds, too; it is held, as this one must be.
+    """
+    row = store.db.execute("SELECT diff_id FROM layers WHERE id = ?", (layer_id,)).fetchone()
+    if row is None:
+        raise NotFoundError(f"no such layer: {layer_id}")
+    if row["diff_id"] is not None:
+        return layer_id, str(row["diff_id"])
+    found = measure(f"{store.root.layers}/{layer_id}")
+    with store.transaction(durable=False) as db:
+        equal = find(db, found.diff_id)
+        if equal is None:
+            db.execute(
+                "UPDATE layers SET diff_id = ?, canonical = ?, size = ? WHERE id = ?",
+                (found.diff_id, found.canonical, found.size, layer_id),
+            )
+            return layer_id, found.diff_id
+        hold(store, equal)
+        db.execute("UPDATE build_steps SET layer_id = ? WHERE layer_id = ?", (equal, layer_id))
+    return equal, found.diff_id
 
 
 def adopt(store: Store, directory: str) -> int:
