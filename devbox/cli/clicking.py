@@ -130,7 +130,7 @@ def _option(option: Option) -> click.Option:
         default=option.default,
         help=text,
         hidden=option.hidden,
-        shell_complete=_completer(option.complete or ("file" if option.kind.startswith("path") else "")),
+        shell_complete=_completer(option.complete or ("file" if option.kind in grammar.FILES else "")),
     )
 
 

@@ -8,8 +8,28 @@ from typing import Literal, NamedTuple
 
 from devbox.model.invocation import Value
 
-OptionKind = Literal["flag", "text", "many", "path", "paths", "mounts"]
-"""path, paths: host paths, once or repeated; mounts: repeated, and the value has a host path in it"""
+OptionKind = Literal[
+    "flag",
+    "text",
+    "many",
+    "path",
+    "paths",
+    "stdin",
+    "stdout",
+    "result",
+    "mounts",
+    "driver",
+    "security",
+    "env",
+    "env_files",
+]
+"""Beyond flag, text and many (repeated) the kind says what of this host is meant.
+
+path, paths: files that are read; stdin, stdout: a file that may as well be the command's standard input or output;
+result: a small file that is written; mounts, driver, security: repeated values with a host path in them;
+env: repeated, a bare name is a variable of the caller; env_files: such values in files
+"""
+FILES = ("path", "paths", "stdin", "stdout", "result", "env_files")
 Nargs = Literal["1", "?", "*", "+"]
 
 
@@ -35,8 +55,8 @@ class Argument(NamedTuple):
     complete: str = ""
     """as an option's, or file"""
     metavar: str = ""
-    kind: Literal["text", "path", "endpoint"] = "text"
-    """path: of the host; endpoint: CONTAINER:PATH or a path of the host"""
+    kind: Literal["text", "path", "stdin", "endpoint"] = "text"
+    """path, stdin: as an option's; endpoint: CONTAINER:PATH or a path of the host"""
 
 
 class Command(NamedTuple):
@@ -132,6 +152,12 @@ def _option(
     names = tuple(flags.split())
     name = next(name for name in names if name.startswith("--"))[2:].replace("-", "_")
     return Option(names, name, kind, metavar, help, default, complete, hidden)
+
+
+def kinds(command: Command) -> dict[str, str]:
+    """What each parameter means: its kind, by its name."""
+    found: dict[str, str] = {option.name: option.kind for option in command.options}
+    return found | {argument.name: argument.kind for argument in command.arguments}
 
 
 def find(words: list[str]) -> tuple[Command | None, int]:

@@ -215,7 +215,7 @@ COMMANDS = (
         _FILES + "export",
         "Write a container's file system as a tar archive",
         _ONE,
-        (text("-o --output", "FILE", "Write to a file, not to stdout", kind="path"),),
+        (text("-o --output", "FILE", "Write to a file, not to stdout", kind="stdout"),),
         aliases=(("export",),),
     ),
     Command(

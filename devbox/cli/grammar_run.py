@@ -20,8 +20,8 @@ _RESTART = text(
     complete="no|on-failure|always|unless-stopped",
 )
 _PROCESS = (
-    many("-e --env", "NAME[=VALUE]", "Set a variable; without a value, take it from here"),
-    many("--env-file", "FILE", "Read variables from a file", kind="paths"),
+    many("-e --env", "NAME[=VALUE]", "Set a variable; without a value, take it from here", kind="env"),
+    many("--env-file", "FILE", "Read variables from a file", kind="env_files"),
     text("-u --user", "USER", "User: name or uid, with [:group or gid]"),
     text("-w --workdir", "DIR", "Working directory in the container"),
     flag("-i --interactive", "Keep stdin open"),
@@ -34,7 +34,7 @@ _IDENTITY = (
     text("--domainname", "NAME", "NIS domain name"),
     many("-l --label", "KEY[=VALUE]", "Set a label"),
     many("--label-file", "FILE", "Read labels from a file", kind="paths"),
-    text("--cidfile", "FILE", "Write the container's id to a file", kind="path"),
+    text("--cidfile", "FILE", "Write the container's id to a file", kind="result"),
 )
 _IMAGE = (
     text("--entrypoint", "COMMAND", "Replace the image's entry point"),
@@ -75,7 +75,7 @@ _NETWORK = (
 _CONFINEMENT = (
     many("--cap-add", "NAME", "Add a capability"),
     many("--cap-drop", "NAME", "Drop a capability"),
-    many("--security-opt", "OPTION", "no-new-privileges, seccomp=FILE|unconfined, ..."),
+    many("--security-opt", "OPTION", "no-new-privileges, seccomp=FILE|unconfined, ...", kind="security"),
     flag("--privileged", "Give the container the host's powers"),
     many("--group-add", "GROUP", "Add a supplementary group"),
     many("--ulimit", "NAME=SOFT[:HARD]", "Set a resource limit"),

@@ -17,7 +17,7 @@ COMMANDS = (
         (
             text("-d --driver", "NAME", "Driver", default="local", complete="local"),
             many("--label", "KEY[=VALUE]", "Set a label"),
-            many("-o --opt", "KEY=VALUE", "Option of the driver: type, device, o"),
+            many("-o --opt", "KEY=VALUE", "Option of the driver: type, device, o", kind="driver"),
         ),
     ),
     Command(

@@ -272,7 +272,7 @@ def _keys(text: str, option: str) -> tuple[dict[str, str], dict[str, list[str]]]
     """The keys of --mount by their first name, the last value winning, and all values of those that repeat."""
     values: dict[str, str] = {}
     repeated: dict[str, list[str]] = {}
-    for field in _fields(text, option):
+    for field in fields(text, option):
         name, equals, value = field.partition("=")
         key = _ALIASES.get(name.lower(), name.lower())
         if key not in _KEYS:
@@ -286,16 +286,17 @@ def _keys(text: str, option: str) -> tuple[dict[str, str], dict[str, list[str]]]
     return values, repeated
 
 
-def _fields(text: str, option: str) -> list[str]:
-    fields = []
+def fields(text: str, option: str) -> list[str]:
+    """The comma separated fields of --mount, out of their quotes."""
+    found = []
     position = 0
     while True:
         match = _FIELD.match(text, position)
         assert match  # it matches nothing at least
-        fields.append(match[2] if match[1] is None else match[1].replace('""', '"'))
+        found.append(match[2] if match[1] is None else match[1].replace('""', '"'))
         position = match.end() + 1
         if match.end() == len(text):
-            return fields
+            return found
         if text[match.end()] != ",":
             raise UsageError(f"misplaced quote in {option!r}", hint='quote a whole field: "source=/a,b"')
 

@@ -1,0 +1,140 @@
+"""Values of -v, --mount and volume options whose source is a path of the host."""
+
+from __future__ import annotations
+
+import ntpath
+import re
+from collections.abc import Callable, Mapping
+from typing import NoReturn
+
+from devbox.errors import RefusedError, UsageError
+from devbox.machine import hostpath
+from devbox.machine.mountmap import MountMap
+from devbox.machine.settings_parse import Share
+from devbox.machine.wish import Wish
+from devbox.model.mount_parse import fields
+
+_WINDOWS_VOLUME = re.compile(r"((?:\\\\\?\\)?[A-Za-z]:[^:]*|[^:]*)(?::(.*))?", re.DOTALL)
+_MANGLED = re.compile(r"([A-Za-z]:[\\/][^;]*);(.*)", re.DOTALL)
+"""what the shell of Git makes of /c/src:/src: C:\\src;C:\\Program Files\\Git\\src"""
+_MANGLING = "the shell of Git rewrites what looks like a path: set MSYS_NO_PATHCONV=1"
+
+
+class NotSharedError(RefusedError):
+    """A bind mount of what the machine does not see; it would be an empty directory there."""
+
+    def __init__(self, path: str, option: str, wish: Wish) -> None:
+        message = f"{option}: {path} lies in no share of machine {wish.machine!r}"
+        super().__init__(message, hint=_remedy(path, wish))
+        self.path = path
+
+
+class Mounts:
+    """The values of one command."""
+
+    def __init__(self, mapped: Callable[[str], str | None], wish: Wish) -> None:
+        self._mapped = mapped
+        self._wish = wish
+        self._platform = wish.mapping.platform
+
+    def translate(self, text: str, name: str) -> str:
+        """One value of --mount, or of -v."""
+        return self._mount(text) if name == "mount" else self._volume(text)
+
+    def driver(self, values: tuple[str, ...]) -> tuple[str, ...]:
+        """Options of a volume: the device of one that binds is a path of the host."""
+        pairs = [tuple(value.partition("=")[::2]) for value in values]
+        if not any(key == "o" and "bind" in value.split(",") for key, value in pairs):
+            return values
+        return tuple(
+            f"device={self._source(rest, f'-o {value}')}" if key == "device" else value
+            for value, (key, rest) in zip(values, pairs, strict=True)
+        )
+
+    def _volume(self, text: str) -> str:
+        source, rest = self._split(text)
+        if rest is None or not _is_path(source, self._platform):
+            return text
+        guest = self._source(source, f"-v {text}")
+        if ":" in guest:
+            raise UsageError(f"-v {text}: a path with a colon in it cannot be written so", hint="use --mount")
+        return f"{guest}:{rest}"
+
+    def _split(self, text: str) -> tuple[str, str | None]:
+        """SOURCE and TARGET[:OPTIONS]; None where there is no source."""
+        if self._platform != "win32":
+            source, colon, rest = text.partition(":")
+            return source, rest if colon else None
+        if mangled := _MANGLED.fullmatch(text):
+            return mangled[1], _unmangle(mangled[2], text, self._wish.environ)
+        found = _WINDOWS_VOLUME.fullmatch(text)
+        assert found  # it matches everything
+        if found[2] is None and hostpath.is_absolute(text, "win32") and text[1:2] == ":":
+            raise UsageError(f"-v {text}: the path in the container is missing", hint=f"write {text}:/TARGET")
+        return found[1], found[2]
+
+    def _mount(self, text: str) -> str:
+        option = f"--mount {text}"
+        values = fields(text, option)
+        if "type=bind" not in (value.lower() for value in values):
+            return text
+        return ",".join(_quoted(self._field(value, option)) for value in values)
+
+    def _field(self, value: str, option: str) -> str:
+        key, _, source = value.partition("=")
+        is_path = key.lower() in ("source", "src") and _is_path(source, self._platform)
+        return f"source={self._source(source, option)}" if is_path else value
+
+    def _source(self, source: str, option: str) -> str:
+        guest = self._mapped(source)
+        if guest is None:
+            path = hostpath.absolute(source, self._wish.cwd, self._platform)
+            raise NotSharedError(path, option, self._wish)
+        return guest
+
+
+def _is_path(source: str, platform: str) -> bool:
+    """A name is a volume's."""
+    return source.startswith(".") or hostpath.is_absolute(source, platform)
+
+
+def _quoted(field: str) -> str:
+    return '"' + field.replace('"', '""') + '"' if "," in field or '"' in field else field
+
+
+def _unmangle(target: str, text: str, environ: Mapping[str, str]) -> str:
+    root = environ.get("EXEPATH", "")
+    root = ntpath.dirname(root) if ntpath.basename(root).lower() in ("bin", "cmd") else root
+    path = ntpath.normpath(target)
+    if not root or not path.lower().startswith(ntpath.normpath(root).lower() + "\\"):
+        _refuse_mangled(text)
+    return path[len(ntpath.normpath(root)) :].replace("\\", "/")
+
+
+def _refuse_mangled(text: str) -> NoReturn:
+    raise UsageError(f"-v {text} is two paths of Windows, not SOURCE:TARGET", hint=_MANGLING)
+
+
+def _remedy(path: str, wish: Wish) -> str:
+    """The line to write: the shares that are there without those that the new one covers, and the new one."""
+    platform = wish.mapping.platform
+    wanted = path if wish.files.kind(path) == "directory" else hostpath.split(path, platform)[0]
+    new = MountMap(platform, (Share(wanted, ""),))
+    kept = [share for share in wish.mapping.shares if new.share(share.host) is None]
+    texts = [_toml(_written(share, platform)) for share in kept]
+    line = "shares = [" + ", ".join((*texts, _toml(wanted))) + "]"
+    name = wish.machine
+    return f"write {line} to [machines.{name}] in {wish.settings}, then devbox machine restart {name}"
+
+
+def _written(share: Share, platform: str) -> str:
+    same = share.guest == hostpath.default_guest(share.host, platform)
+    return share.host if same else f"{share.host}:{share.guest}"
+
+
+def _toml(text: str) -> str:
+    """A string of TOML; the literal kind for the backslashes of Windows."""
+    if "\\" in text and "'" not in text:
+        return f"'{text}'"
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
