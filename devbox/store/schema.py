@@ -166,11 +166,11 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE networks ADD COLUMN own_subnet INTEGER NOT NULL DEFAULT 0;    -- the user gave the subnet
     """,
     """
-    CREATE TABLE build_steps (                        -- what a step of a build made, found by all that went into it
+    CREATE TABLE build_steps (                        -- what a step of a build made, by all that went in
         key       TEXT PRIMARY KEY,                   -- hex
         layer_id  INTEGER REFERENCES layers(id) ON DELETE CASCADE,  -- NULL: it changed no file
         result    TEXT NOT NULL,                      -- the key that the next step goes on from
-        boot_id   TEXT NOT NULL,                      -- '' when its files are surely on the disk; until then the boot
+        boot_id   TEXT NOT NULL,                      -- empty when its files are surely on the disk
         what      TEXT NOT NULL,                      -- the instruction, for people
         created   REAL NOT NULL,
         used      REAL NOT NULL
@@ -193,6 +193,24 @@ MIGRATIONS: tuple[str, ...] = (
         pid        INTEGER NOT NULL,                  -- of the build
         pid_start  INTEGER NOT NULL,
         PRIMARY KEY (network_id, address)
+    ) STRICT;
+    """,
+    """
+    CREATE TABLE layer_forms (                        -- compressed streams of a layer that registries have
+        digest     TEXT PRIMARY KEY,
+        layer_id   INTEGER NOT NULL REFERENCES layers(id) ON DELETE CASCADE,
+        media_type TEXT NOT NULL,
+        size       INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX layer_forms_layer ON layer_forms(layer_id);
+    CREATE TABLE layer_places (                       -- repositories that had such a stream
+        digest     TEXT NOT NULL REFERENCES layer_forms(digest) ON DELETE CASCADE,
+        repository TEXT NOT NULL,                     -- docker.io/library/busybox
+        PRIMARY KEY (digest, repository)
+    ) STRICT;
+    CREATE TABLE manifest_lists (                     -- of `manifest create`, until they are pushed or removed
+        name       TEXT PRIMARY KEY,                  -- normalised, as in tags
+        document   TEXT NOT NULL                      -- image.lists
     ) STRICT;
     """,
 )
