@@ -16,8 +16,10 @@ from devbox.cli.context import Context
 from devbox.model.invocation import Invocation
 from devbox.system.files import remove_tree
 
-_REDIS, _WEB = "devbox-demo-redis", "devbox-demo-web"
-_BASE_IMAGE, _REDIS_IMAGE = "devbox-demo/base", "devbox-demo/redis"
+_NAME = f"devbox-demo-{os.getpid()}"
+"""of this demo alone: two at once do not meet, and nothing of the user's is in the way"""
+_REDIS, _WEB = f"{_NAME}-redis", f"{_NAME}-web"
+_BASE_IMAGE, _REDIS_IMAGE = f"{_NAME}/base", f"{_NAME}/redis"
 _CONFIGURE = "echo protected-mode no > /etc/redis/demo.conf"
 _PORT = 8000
 
@@ -27,7 +29,6 @@ def demo(context: Context, invocation: Invocation) -> int:
     source = context.environ.get("TMPDIR", "/tmp") + f"/devbox-demo.{os.getpid()}"
     stage = Stage(context)
     with stage.interruptible(), _cleaned(stage, source, keep=invocation.flag("keep")):
-        _clear(stage)
         with stage.step("A base image, made of Debian's packages"):
             stage.devbox("bootstrap", "debian:bookworm", "--include", "redis-server,python3", "-t", _BASE_IMAGE)
         with stage.step("A redis image: one more layer on top of it"):
@@ -110,7 +111,7 @@ def _show_layers(stage: Stage) -> None:
     ]
     shared = layers[1][: len(layers[0])] == layers[0] and len(layers[1]) == len(layers[0]) + 1
     stage.expect(shared, "the redis image shares the base image's layer and adds one", instead=str(layers))
-    stage.devbox("ps", "--filter", "name=devbox-demo")
+    stage.devbox("ps", "--filter", f"name={_NAME}")
 
 
 def _get(url: str) -> str:
@@ -147,14 +148,9 @@ def _cleaned(stage: Stage, source: str, *, keep: bool) -> Iterator[None]:
 
 def _clean(stage: Stage, source: str) -> None:
     with stage.undisturbed():
-        _clear(stage)
-        stage.run("rmi", _BASE_IMAGE)
+        for name in (_WEB, _REDIS):
+            if stage.run("inspect", "--type", "container", name)[0] == 0 and stage.run("rm", "-f", "-v", name)[0]:
+                raise ExpectationError(f"container {name} cannot be removed", hint=f"try 'devbox rm -f {name}'")
+        for image in (_REDIS_IMAGE, _BASE_IMAGE):
+            stage.run("rmi", image)
         remove_tree(source)
-
-
-def _clear(stage: Stage) -> None:
-    """Remove what an earlier demo left, but for its base image, which takes the longest to make."""
-    for name in (_WEB, _REDIS):
-        if stage.run("inspect", "--type", "container", name)[0] == 0 and stage.run("rm", "-f", "-v", name)[0]:
-            raise ExpectationError(f"container {name} cannot be removed", hint=f"try 'devbox rm -f {name}'")
-    stage.run("rmi", _REDIS_IMAGE)
