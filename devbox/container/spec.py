@@ -13,28 +13,13 @@ from devbox.container import capabilities, cgroups, devices
 from devbox.container.users import User
 from devbox.model.confinement_parse import UNLIMITED, parse_security_options
 from devbox.model.container import Container, ContainerConfig
+from devbox.model.kernel_paths import MASKED_PATHS, READ_ONLY_PATHS
 from devbox.model.values_parse import merge_env
 
 OCI_VERSION = "1.0.2"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INIT_TARGET = "/sbin/docker-init"
 _NOFILE = 1024 * 1024
-
-_MASKED_PATHS = (
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-)
-_READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
 class MountEntry(NamedTuple):
@@ -174,6 +159,9 @@ def _own_mounts(config: ContainerConfig, setting: Setting) -> list[dict[str, Any
         _mount("sysfs", "/sys", "sysfs", "nosuid", "noexec", "nodev", access),
         _mount("cgroup", "/sys/fs/cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", access),
     ]
+    if setting.cgroups.version == 1 and not config.privileged:
+        # the controllers are mounted in a tmpfs, which crun leaves writable
+        own.append(_mount("tmpfs", cgroups.MOUNT, "tmpfs", "remount", "nosuid", "noexec", "nodev", "ro"))
     if setting.ipc_namespace != "host":
         own.append(_mount("mqueue", "/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev"))
     if not setting.ipc_namespace:
@@ -203,8 +191,8 @@ def _linux(config: ContainerConfig, setting: Setting) -> dict[str, Any]:
         "resources": resources,
         "sysctl": _sysctls(config, setting),
         "devices": devices.documents(setting.devices),
-        "maskedPaths": [] if open_paths else list(_MASKED_PATHS),
-        "readonlyPaths": [] if open_paths else list(_READONLY_PATHS),
+        "maskedPaths": [] if open_paths else list(MASKED_PATHS),
+        "readonlyPaths": [] if open_paths else list(READ_ONLY_PATHS),
         "rootfsPropagation": _root_propagation(setting.mounts),
     }
     if setting.seccomp is not None:

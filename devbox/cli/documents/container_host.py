@@ -6,7 +6,9 @@ from typing import Any
 
 from devbox.cli.documents import listed, mapped
 from devbox.cli.template_values import ABSENT
+from devbox.model.confinement_parse import parse_security_options
 from devbox.model.container import Container, ContainerConfig, Device, LogConfig, Ulimit
+from devbox.model.kernel_paths import MASKED_PATHS, READ_ONLY_PATHS
 from devbox.model.mount import Mount
 
 
@@ -36,7 +38,14 @@ def host_config(container: Container, links: list[str]) -> dict[str, Any]:
         "Tmpfs": mapped(_tmpfs(config)) if _tmpfs(config) else ABSENT,
         "Sysctls": mapped(config.sysctls) if config.sysctls else ABSENT,
         "Init": config.init or ABSENT,
+        **_kernel_paths(config),
     }
+
+
+def _kernel_paths(config: ContainerConfig) -> dict[str, Any]:
+    if config.privileged or parse_security_options(config.security_opt).paths_unconfined:
+        return {"MaskedPaths": None, "ReadonlyPaths": None}
+    return {"MaskedPaths": list(MASKED_PATHS), "ReadonlyPaths": list(READ_ONLY_PATHS)}
 
 
 def _by_volume_option(mount: Mount) -> bool:

@@ -111,6 +111,16 @@ class TestFiles:
             linux = document(**config)["linux"]
             assert linux["maskedPaths"] == linux["readonlyPaths"] == []
 
+    def test_the_tmpfs_of_cgroup_controllers_is_read_only(self) -> None:
+        def remounted(setting: Setting, **config: Any) -> bool:
+            return any("remount" in mount["options"] for mount in document(setting, **config)["mounts"])
+
+        assert remounted(SETTING)
+        assert not remounted(SETTING._replace(cgroups=V2))
+        assert not remounted(SETTING, privileged=True)
+        asked = MountEntry("/x", cgroups.MOUNT, "bind", ("rbind",))
+        assert not remounted(SETTING._replace(mounts=(asked,)))
+
     @pytest.mark.parametrize("target", ["/sys", "/sys/fs/cgroup"])
     def test_sysfs_is_read_only_unless_privileged(self, target: str) -> None:
         assert "ro" in mounts(document())[target]["options"]
