@@ -32,6 +32,10 @@ def test_stats_measure_memory_processor_and_processes(box: Box, name: str) -> No
         assert 5 < float(row["MemPerc"].rstrip("%")) < 100
         assert row["PIDs"] == "1"
         assert row["Name"] == name
+        assert box.out("stats", "--no-stream", "--format", "{{.Container}}", name) == name
+        short = row["ID"][:4]
+        assert box.out("stats", "--no-stream", "--format", "{{.Container}}", short) == short
+        assert row["ID"] in box.out("stats", "--no-stream", "--format", "{{.Container}}")
     finally:
         box("rm", "-f", name)
     assert box("stats", "--no-stream", name, check=False).returncode == 125

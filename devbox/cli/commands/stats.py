@@ -7,7 +7,7 @@ import sys
 assert sys.platform == "linux"
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from devbox.cli.context import Context
@@ -39,28 +39,28 @@ _CLEAR_BELOW = "\033[J"
 def stats(context: Context, invocation: Invocation) -> int:
     """Show the resource use of containers."""
     store = context.reconciled()
-    wanted = [records.resolve(store, name) for name in invocation.many("containers")]
+    typed = {records.resolve(store, name): name for name in invocation.many("containers")}
     every = invocation.flag("all")
-    before = _measured(_containers(store, wanted, every=every))
+    before = _measured(_containers(store, typed, every=every))
     if invocation.flag("no_stream"):
         time.sleep(_ONCE_SECONDS)
-        _show(context, invocation, _containers(store, wanted, every=every), before)
+        _show(context, invocation, _containers(store, typed, every=every), before, typed)
         return 0
     on_terminal = sys.stdout.isatty()
     if on_terminal:
         sys.stdout.write(_CLEAR)
     while True:
         time.sleep(_REFRESH_SECONDS)
-        containers = _containers(store, wanted, every=every)
+        containers = _containers(store, typed, every=every)
         if on_terminal:
             sys.stdout.write(_CLEAR)
-        before = _show(context, invocation, containers, before)
+        before = _show(context, invocation, containers, before, typed)
         if on_terminal:
             sys.stdout.write(_CLEAR_BELOW)
         context.flush()
 
 
-def _containers(store: Store, wanted: Sequence[str], *, every: bool) -> list[Container]:
+def _containers(store: Store, wanted: Collection[str], *, every: bool) -> list[Container]:
     if not wanted:
         return [each.container for each in overview.every(store, () if every else ("running", "paused"))]
     found = []
@@ -77,21 +77,30 @@ def _measured(containers: Sequence[Container]) -> dict[str, Usage]:
 
 
 def _show(
-    context: Context, invocation: Invocation, containers: Sequence[Container], before: Mapping[str, Usage]
+    context: Context,
+    invocation: Invocation,
+    containers: Sequence[Container],
+    before: Mapping[str, Usage],
+    typed: Mapping[str, str],
 ) -> dict[str, Usage]:
     now = _measured(containers)
     truncated = not invocation.flag("no_trunc")
-    rows = [_row(each, before.get(each.id), now.get(each.id), truncated=truncated) for each in containers]
+    rows = [
+        {
+            "Container": typed.get(each.id, each.id[:12]),
+            "ID": each.id[:12] if truncated else each.id,
+            **_row(each, before.get(each.id), now.get(each.id)),
+        }
+        for each in containers
+    ]
     listing(context, invocation, rows, columns=_COLUMNS)
     return now
 
 
-def _row(container: Container, before: Usage | None, now: Usage | None, *, truncated: bool) -> Mapping[str, Any]:
+def _row(container: Container, before: Usage | None, now: Usage | None) -> Mapping[str, Any]:
     usage = now or Usage(0.0)
     share = usage.memory / usage.memory_limit if usage.memory_limit else 0.0
     return {
-        "Container": container.id[:12] if truncated else container.id,
-        "ID": container.id[:12] if truncated else container.id,
         "Name": container.name,
         "CPUPerc": f"{_cpu_share(before, now):.2%}",
         "MemUsage": f"{binary_size(usage.memory)} / {binary_size(usage.memory_limit)}",
