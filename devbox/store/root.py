@@ -58,6 +58,11 @@ class Root(NamedTuple):
         return self.state + "/volumes"
 
     @property
+    def caches(self) -> str:
+        """Directories of RUN --mount=type=cache: <row id>/data."""
+        return self.state + "/caches"
+
+    @property
     def containers(self) -> str:
         """A directory for each container, by id."""
         return self.state + "/containers"
