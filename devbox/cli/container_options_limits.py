@@ -7,7 +7,7 @@ import sys
 assert sys.platform == "linux"
 
 from devbox.container import capabilities, cgroups, spec_setting
-from devbox.errors import HostError
+from devbox.errors import HostError, UsageError
 from devbox.model.confinement_parse import UNLIMITED, parse_ulimit
 from devbox.model.container import Resources, Ulimit
 from devbox.model.invocation import Invocation
@@ -22,6 +22,11 @@ _OPTIONS = (
     "cpuset_cpus",
     "pids_limit",
 )
+_LEAST = {
+    "fsize": (32768, "the runtime crun writes the compiled seccomp filter under the limit"),
+    "nofile": (64, "the runtime opens as many files under the limit while it makes the container"),
+}
+"""soft limits below which no container could be created; the kernel takes no filter of more than 32768 bytes"""
 
 
 def resources(invocation: Invocation, base: Resources = Resources()) -> Resources:  # noqa: B008
@@ -39,6 +44,7 @@ def ulimits(invocation: Invocation) -> tuple[Ulimit, ...]:
         return ()
     most = spec_setting.hard_limits(capabilities.bounding_set())
     for limit in wanted.values():
+        _check_least(limit, invocation.text("runtime"))
         own = most.get(limit.name, UNLIMITED)
         if (limit.hard if limit.hard >= 0 else UNLIMITED) > own:
             raise HostError(
@@ -46,3 +52,14 @@ def ulimits(invocation: Invocation) -> tuple[Ulimit, ...]:
                 hint="that is this process's own hard limit ('ulimit -H'), or the kernel's (sysctl fs.nr_open)",
             )
     return tuple(wanted.values())
+
+
+def _check_least(limit: Ulimit, runtime: str) -> None:
+    least, reason = _LEAST.get(limit.name, (0, ""))
+    written_by_runc = limit.name == "fsize" and runtime == "runc"
+    if 0 <= limit.soft < least and not written_by_runc:
+        other = ", or use --runtime runc" if limit.name == "fsize" else ""
+        raise UsageError(
+            f"--ulimit {limit.name}={limit.soft} is too low to start a container: {reason}",
+            hint=f"give {limit.name}={least} or more{other}",
+        )

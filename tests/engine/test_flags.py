@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from tests.engine.conftest import Box
 
 
@@ -44,3 +46,14 @@ def test_an_update_of_nothing_is_a_mistake(box: Box, name: str) -> None:
 
 def test_an_empty_cidfile_is_none(box: Box) -> None:
     box("run", "--rm", "--cidfile", "", "busybox", "true")
+
+
+def test_limits_that_the_runtime_itself_needs(box: Box) -> None:
+    for least, below in (("fsize=32768", "fsize=32767"), ("nofile=64", "nofile=63")):
+        assert box.out("run", "--rm", "--ulimit", least, "busybox", "echo", "ok") == "ok"
+        message = box.fails("run", "--rm", "--ulimit", below, "busybox", "echo", "ok")
+        assert f"--ulimit {below} is too low" in message
+        assert f"give {least} or more" in message
+    if shutil.which("runc"):  # which does without the file
+        words = ("--runtime", "runc", "--ulimit", "fsize=1024", "busybox", "sh", "-c", "ulimit -f")
+        assert box.out("run", "--rm", *words) == "2"

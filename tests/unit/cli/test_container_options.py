@@ -133,6 +133,8 @@ MALFORMED = (
     ("--security-opt", "x"),
     ("--sysctl", "vm.x=1"),
     ("--ulimit", "x"),
+    ("--ulimit", "nofile=63"),
+    ("--ulimit", "fsize=1000:-1"),
     ("--cpus", "100000"),
     ("--memory", "1k"),
     ("--memory", "64m", "--memory-swap", "8m"),
