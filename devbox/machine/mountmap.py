@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from devbox.errors import UsageError
 from devbox.machine import hostpath
-from devbox.machine.settings_parse import Share
 
 _NEEDED = (
     *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr"),
@@ -15,6 +14,13 @@ _NEEDED = (
 )
 """what a share would hide from the machine itself; /home/vagrant has the keys of its user"""
 _NOT_IN = ("/proc", "/sys", "/dev")
+
+
+class Share(NamedTuple):
+    """A directory of the host that a machine sees."""
+
+    host: str
+    guest: str
 
 
 class MountMap(NamedTuple):

@@ -27,7 +27,8 @@ from typing import Any, NamedTuple
 
 from devbox.errors import NotFoundError, UsageError
 from devbox.machine import places, settings_parse
-from devbox.machine.settings_parse import Mistake, Share
+from devbox.machine.mountmap import Share
+from devbox.machine.settings_parse import Mistake
 
 PROJECT_FILE = "devbox.toml"
 
@@ -50,6 +51,8 @@ class MachineSettings(NamedTuple):
     start: str = "ask"
     """whether a command that needs the machine may start it: ask, always, never"""
     shares: tuple[Share, ...] = ()
+    share_kind: str = "auto"
+    """how the machine sees them: auto, or one of settings_parse.SHARE_KINDS"""
     address: str = ""
     """ssh://USER@HOST:PORT: a Linux host that is there already; nothing above but `start` is for it"""
     key: str = ""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from devbox.machine import places
+from devbox.errors import UsageError
+from devbox.machine import hostpath, mountmap, places
+from devbox.machine.mountmap import Share
 
 PROVIDERS = ("virtualbox", "libvirt", "qemu", "vmware_desktop", "parallels", "hyperv")
+SHARE_KINDS = ("9p", "virtualbox", "vmware", "parallels", "smb")
 _MEMORY = re.compile(r"(\d+)([mg])(?:i?b)?", re.IGNORECASE)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?")
@@ -20,13 +24,6 @@ _TOML_PLACE = re.compile(r" \(at line (\d+), column \d+\)$")
 ADDRESS = re.compile(r"ssh://(?P<user>[\w.-]+)@(?P<host>[\w.-]+|\[[0-9a-fA-F:]+\])(?::(?P<port>\d{1,5}))?/?")
 _HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}|SHA256:[A-Za-z0-9+/]{43}")
 _MEMORY_MIN = 256
-
-
-class Share(NamedTuple):
-    """A directory of the host that the machine sees."""
-
-    host: str
-    guest: str
 
 
 class Mistake(NamedTuple):
@@ -179,18 +176,23 @@ def _sha256(value: Any) -> str:
 def _shares(value: Any) -> tuple[Share, ...]:
     if not isinstance(value, list):
         raise Wrong('it is a list: ["HOST", "HOST:GUEST"]')
-    shares = tuple(_share(text) for text in value)
-    for one in shares:
-        for other in shares:
-            if one is not other and (other.guest + "/").startswith(one.guest + "/"):
-                raise Wrong(f"{other.guest} lies in {one.guest}, and shares may not overlap")
+    shares = tuple(share(text, sys.platform) for text in value)
+    try:
+        mountmap.build(shares, sys.platform)
+    except UsageError as error:
+        raise Wrong(error.message) from error
     return shares
 
 
-def _share(text: Any) -> Share:
+def share(text: Any, platform: str) -> Share:
+    """HOST or HOST:GUEST; the colon of a drive separates nothing."""
     host, _, guest = _text(text).rpartition(":")
-    if len(host) <= 1:  # no GUEST, or the colon is a drive's
-        host, guest = _text(text), _text(text)
+    if len(host) <= 1:
+        host, guest = _text(text), ""
+    if not hostpath.is_absolute(host, platform):
+        raise Wrong(f"{text!r} has no absolute path of this host")
+    host = hostpath.absolute(host, "", platform)
+    guest = guest or hostpath.default_guest(host, platform)
     if not guest.startswith("/") or "/.." in guest:
         raise Wrong(f"{text!r} has no absolute path of the machine: write HOST:GUEST")
     return Share(host, guest.rstrip("/") or "/")
@@ -218,6 +220,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "connection": _words("system", "session"),
     "start": _words("ask", "always", "never"),
     "shares": _shares,
+    "share_kind": _words("auto", *SHARE_KINDS),
     "address": _address,
     "key": _text,
     "host_key": _host_key,

@@ -9,8 +9,7 @@ from typing import NoReturn
 
 from devbox.errors import RefusedError, UsageError
 from devbox.machine import hostpath
-from devbox.machine.mountmap import MountMap
-from devbox.machine.settings_parse import Share
+from devbox.machine.mountmap import MountMap, Share
 from devbox.machine.wish import Wish
 from devbox.model.mount_parse import fields
 

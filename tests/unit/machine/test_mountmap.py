@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from devbox.errors import UsageError
 from devbox.machine import hostpath, mountmap
-from devbox.machine.settings_parse import Share
+from devbox.machine.mountmap import Share
 
 HERE = "C:\\Users\\Ann\\src"
 NFC, NFD = "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\N{COMBINING ACUTE ACCENT}"

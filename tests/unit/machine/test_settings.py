@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from devbox.errors import NotFoundError
-from devbox.machine import settings
-from devbox.machine.settings_parse import Share
+from devbox.machine import settings, settings_parse
+from devbox.machine.mountmap import Share
 
 
 @pytest.fixture
@@ -111,6 +111,21 @@ def test_a_share_needs_absolute_paths(user: Path, share: object) -> None:
         settings.load()
 
 
-def test_a_drive_is_no_separator(user: Path) -> None:
-    user.write_text("[machines.work]\nshares = ['C:\\src:/mnt/c/src']\n")
-    assert settings.machine("work").shares == (Share("C:\\src", "/mnt/c/src"),)
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("C:\\src:/mnt/c/src", Share("C:\\src", "/mnt/c/src")),
+        ("C:\\src", Share("C:\\src", "/mnt/c/src")),
+        ("c:/src/", Share("C:\\src", "/mnt/c/src")),
+        ("D:\\a b:/w/", Share("D:\\a b", "/w")),
+        ("\\\\server\\share\\x", Share("\\\\server\\share\\x", "/mnt/unc/server/share/x")),
+    ],
+)
+def test_a_drive_is_no_separator(text: str, share: Share) -> None:
+    assert settings_parse.share(text, "win32") == share
+
+
+def test_what_the_machine_needs_is_not_hidden(user: Path) -> None:
+    user.write_text('[machines.work]\nshares = ["/src:/etc"]\n')
+    with pytest.raises(settings.SettingsError, match="would hide /etc"):
+        settings.load()

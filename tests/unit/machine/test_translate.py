@@ -10,7 +10,7 @@ from devbox.cli import grammar
 from devbox.cli.parse import parse
 from devbox.errors import ConflictError, DevboxError, NotFoundError, UsageError
 from devbox.machine import hostpath, mountmap
-from devbox.machine.settings_parse import Share
+from devbox.machine.mountmap import Share
 from devbox.machine.translate import Fetched, Sent, Translated, translate
 from devbox.machine.translate_mounts import NotSharedError
 from devbox.machine.wish import Kind, Wish
