@@ -37,11 +37,11 @@ class Overview(NamedTuple):
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """Names of the networks it is on, or will be when it starts."""
+        """Names of the networks it is on, or will be when it starts; none for another container's."""
         config = self.container.config
         if config.endpoints:
             return tuple(wish.network for wish in config.endpoints)
-        return () if config.network_mode.startswith("container:") else (config.network_mode,)
+        return (config.network_mode,) if config.network_mode in ("host", "none") else ()
 
 
 def every(store: Store, statuses: Iterable[str] = ()) -> list[Overview]:

@@ -32,7 +32,6 @@ def connect(store: Store, container_id: str, wish: EndpointWish, aliases: Sequen
         for target, alias in aliases:
             links.add(store, member.id, target, alias)
         endpoint = endpoints.add(store, member.id, wish) if member.running else None
-        _announce(store, "connect", network, member)
     if endpoint:
         _attach(store, member, endpoint)
         firewall.ensure(store)
@@ -43,10 +42,15 @@ def connect(store: Store, container_id: str, wish: EndpointWish, aliases: Sequen
 def disconnect(store: Store, container_id: str, reference: str, *, force: bool = False) -> None:
     """Take a container off a network; the caller holds its operation lock.
 
-    Raises NotFoundError when it is not connected, unless `force`.
+    Raises NotFoundError when it is not connected, unless `force`. A network that was removed while the container
+    was stopped is forgotten.
     """
     member = _own_network(store, container_id)
-    network = networks.get(store, reference)
+    try:
+        network = networks.get(store, reference)
+    except NotFoundError:
+        _forget(store, member, reference)
+        return
     wish = _wish_for(store, member, network)
     if wish is None:
         if force:
@@ -60,7 +64,8 @@ def disconnect(store: Store, container_id: str, reference: str, *, force: bool =
         members.write_config(store, member.id, member.config._replace(endpoints=wishes))
         for endpoint in gone:
             endpoints.remove(store, endpoint)
-        _announce(store, "disconnect", network, member)
+        if not gone:
+            endpoints.announce(store, "disconnect", network, member.id)
     firewall.ensure(store)
     for endpoint in gone:
         _detach(store, member, endpoint, before)
@@ -106,16 +111,22 @@ def _own_network(store: Store, container_id: str) -> Member:
     return member
 
 
+def _forget(store: Store, member: Member, reference: str) -> None:
+    wishes = tuple(wish for wish in member.config.endpoints if wish.network != reference)
+    if wishes == member.config.endpoints:
+        raise NotFoundError(
+            f"there is no network {reference}, nor is container {member.name} connected to one of that name",
+            hint=f"'devbox inspect {member.name}' shows its networks",
+        )
+    with store.transaction():
+        members.write_config(store, member.id, member.config._replace(endpoints=wishes))
+
+
 def _wish_for(store: Store, member: Member, network: Network) -> EndpointWish | None:
     for wish in member.config.endpoints:
         if wish.network in (network.name, network.id):
             return wish
     return None
-
-
-def _announce(store: Store, action: str, network: Network, member: Member) -> None:
-    attributes = {"container": member.id, "name": network.name, "type": network.driver}
-    store.event("network", action, network.id, attributes)
 
 
 def _attach(store: Store, member: Member, endpoint: Endpoint) -> None:

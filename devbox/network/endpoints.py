@@ -9,7 +9,7 @@ assert sys.platform == "linux"
 import json
 import sqlite3
 
-from devbox.errors import ConflictError, UsageError
+from devbox.errors import ConflictError, NotFoundError, UsageError
 from devbox.model.container import Container
 from devbox.model.network import Endpoint, EndpointWish, Network
 from devbox.network import naming, networks, plumbing, pool
@@ -25,7 +25,14 @@ def allocate(store: Store, container: Container) -> tuple[Endpoint, ...]:
     """
     release(store, container.id)
     for wish in container.config.endpoints:
-        add(store, container.id, wish)
+        try:
+            add(store, container.id, wish)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"network {wish.network} of container {container.name} is gone",
+                hint=f"make it again with 'devbox network create {wish.network}', or leave it with "
+                f"'devbox network disconnect {wish.network} {container.name}'",
+            ) from error
     return of(store, container.id)
 
 
@@ -50,6 +57,7 @@ def add(store: Store, container_id: str, wish: EndpointWish) -> Endpoint:
         _insert(store, endpoint)
     except sqlite3.IntegrityError as error:
         raise ConflictError(f"the container is already connected to network {network.name}") from error
+    announce(store, "connect", network, container_id)
     return endpoint
 
 
@@ -76,9 +84,11 @@ def check(store: Store, wish: EndpointWish) -> Network:
 
 def release(store: Store, container_id: str) -> None:
     """Give back addresses and published ports; [tx]."""
-    plumbing.cut_off(of(store, container_id))
+    places = of(store, container_id)
+    plumbing.cut_off(places)
     store.db.execute("DELETE FROM ports WHERE container_id = ?", (container_id,))
-    store.db.execute("DELETE FROM endpoints WHERE container_id = ?", (container_id,))
+    for endpoint in places:
+        remove(store, endpoint)
 
 
 def remove(store: Store, endpoint: Endpoint) -> None:
@@ -87,6 +97,13 @@ def remove(store: Store, endpoint: Endpoint) -> None:
         "DELETE FROM endpoints WHERE network_id = ? AND container_id = ?",
         (endpoint.network_id, endpoint.container_id),
     )
+    announce(store, "disconnect", networks.by_id(store, endpoint.network_id), endpoint.container_id)
+
+
+def announce(store: Store, action: str, network: Network, container_id: str) -> None:
+    """Record that a container has joined or left a network; [tx]."""
+    attributes = {"container": container_id, "name": network.name, "type": network.driver}
+    store.event("network", action, network.id, attributes)
 
 
 def of(store: Store, container_id: str) -> tuple[Endpoint, ...]:

@@ -23,7 +23,6 @@ from devbox.store.database import Store
 from devbox.store.root import Root
 from devbox.system import procfs
 
-NOW = int(time.time())
 WEB, REDIS, OLD, NEW = ("1" * 64, "2" * 64, "3" * 64, "4" * 64)
 BRIDGE = "b" * 64
 LAYER = "sha256:" + "c" * 64
@@ -70,6 +69,7 @@ def devbox(store: Store, capsys: pytest.CaptureFixture[str]) -> Devbox:
 
 
 def _fill(store: Store) -> None:
+    now = int(time.time())
     image = _image(store)
     running: dict[str, Any] = {
         "status": "running",
@@ -96,23 +96,23 @@ def _fill(store: Store) -> None:
     sh = ContainerConfig(entrypoint=("sh", "-c"), command=("exit 3",), network_mode="none", log=quiet)
     healthy = {"Status": "healthy", "FailingStreak": 0, "Log": []}
     rows = [
-        Container(REDIS, "redis", NOW - 400, image, "busybox", redis, started=NOW - 400, **running),
+        Container(REDIS, "redis", now - 400, image, "busybox", redis, started=now - 400, **running),
         Container(
-            WEB, "web", NOW - 330, image, "busybox:latest", web, started=NOW - 320, health=healthy, **running
+            WEB, "web", now - 330, image, "busybox:latest", web, started=now - 320, health=healthy, **running
         ),
         Container(
             OLD,
             "old",
-            NOW - 90000,
+            now - 90000,
             image,
             "gone:1",
             sh,
             "exited",
-            started=NOW - 8000,
-            finished=NOW - 7200,
+            started=now - 8000,
+            finished=now - 7200,
             exit_code=3,
         ),
-        Container(NEW, "new", NOW - 5, image, "busybox", sh),
+        Container(NEW, "new", now - 5, image, "busybox", sh),
     ]
     store.db.execute(
         "INSERT INTO networks "

@@ -138,6 +138,46 @@ def test_connecting_a_stopped_container_counts_at_its_start(clean: Island) -> No
     assert "default via 172." in routes(clean, clean.pid("app"))
 
 
+def test_a_network_that_went_while_its_member_was_stopped_can_be_left(clean: Island) -> None:
+    for name in ("back", "front"):
+        clean("network", "create", name)
+    clean("create", "--name", "near", "--network", "back", "--network", "front", "busybox", "sleep", "1000")
+    clean("network", "rm", "back", "front")
+    message = clean.fails("start", "near")
+    assert "network back of container near is gone" in message
+    assert "'devbox network disconnect back near'" in message
+    assert "nor is container near connected" in clean.fails("network", "disconnect", "-f", "nosuch", "near")
+    clean("network", "disconnect", "-f", "back", "near")
+    assert "network front of container near is gone" in clean.fails("start", "near")
+    clean("network", "disconnect", "front", "near")
+    clean("start", "near")
+    assert json.loads(clean("inspect", "-f", "{{json .NetworkSettings.Networks}}", "near")) == {}
+    clean("network", "connect", "bridge", "near")
+    assert "default via" in routes(clean, clean.pid("near"))
+
+
+def test_joining_and_leaving_are_events(clean: Island) -> None:
+    clean("network", "create", "back")
+    clean("run", "--name", "near", "--network", "back", "busybox", "true")
+    clean("network", "disconnect", "back", "near")
+    shown = clean(
+        "events",
+        "--since",
+        "1m",
+        "--until",
+        "0s",
+        "-f",
+        "network=back",
+        "--format",
+        "{{.Action}} {{.Actor.Attributes.container}}",
+    )
+    near = clean.id("near")
+    assert shown.split("\n")[-4:] == [
+        "create <no value>",
+        *(f"{what} {near}" for what in ("connect", "disconnect", "disconnect")),
+    ]
+
+
 def test_published_ports_move_when_their_network_is_left(clean: Island) -> None:
     clean("network", "create", "one")
     web = clean.serve("web", "-p", "8080:80", "--network", "one")

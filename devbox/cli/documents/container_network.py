@@ -60,7 +60,7 @@ def _wishes(container: Container) -> list[tuple[str, EndpointWish | None]]:
     config = container.config
     if config.endpoints:
         return [(wish.network, wish) for wish in config.endpoints]
-    return [] if config.network_mode.startswith("container:") else [(config.network_mode, None)]
+    return [(config.network_mode, None)] if config.network_mode in ("host", "none") else []
 
 
 def _place(
