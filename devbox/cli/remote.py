@@ -1,50 +1,84 @@
-"""Commands that are run in a machine: what must stay on this host is refused, the rest travels."""
+"""Commands that are run in a machine: files of this host are translated, the rest travels as it is."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from devbox.cli import grammar
 from devbox.cli.context import Context
 from devbox.cli.grammar import Command
-from devbox.errors import RefusedError
+from devbox.errors import NotFoundError, RefusedError
 from devbox.model.invocation import Invocation
+
+if TYPE_CHECKING:
+    from devbox.machine.translate import Translated
 
 
 def run(context: Context, command: Command, invocation: Invocation, machine: str) -> int:
     """Run a parsed command in a machine, joined to our streams; its exit code."""
     from devbox.machine import proxy
 
-    refuse_host_files(command, invocation)
+    translated = translate(context, command, invocation, machine)
+    places = [(each.what, each.host) for each in translated.send]
+    for what, path in places + [(each.what, each.host) for each in translated.fetch]:
+        raise RefusedError(
+            f"{what}: {path} lies in no share of the machine, and is not carried there yet",
+            hint="use a file in a share, or a stream: devbox cp - CONTAINER:PATH < TAR",
+        )
     context.flush()
-    return proxy.run(invocation, machine, context.cwd, context.environ)
+    with _streams(translated) as written:
+        code = proxy.run(translated.invocation, machine, translated.cwd, context.environ)
+        if written and code == 0:
+            os.replace(written, translated.stdout)
+        return code
 
 
-def refuse_host_files(command: Command, invocation: Invocation) -> None:
-    """Files of this host are not visible in a machine yet, and another file of the same name would be worse."""
-    for option in command.options:
-        given = invocation.params[option.name]
-        if option.kind in ("path", "paths") and given and given != "-":
-            raise _not_there(option.flags[-1], str(given[0] if isinstance(given, tuple) else given))
-        if option.kind == "mounts" and isinstance(given, tuple):
-            for value in given:
-                _refuse_bind(option.flags[-1], value)
-    for argument in command.arguments:
-        given = invocation.params[argument.name]
-        if argument.kind == "path" and given and given != "-":
-            raise _not_there(argument.name.upper(), str(given))
-        if argument.kind == "endpoint" and given != "-" and ":" not in str(given):
-            raise _not_there(argument.name.upper(), str(given))
+def translate(context: Context, command: Command, invocation: Invocation, machine: str) -> Translated:
+    """The command as the machine must see it."""
+    from devbox.machine import hostfiles, places, settings, shares
+    from devbox.machine import translate as translation
+    from devbox.machine.wish import Wish
 
-
-def _refuse_bind(flag: str, value: str) -> None:
-    from devbox.model import mount_parse
-
-    parse = mount_parse.parse_mount if flag == "--mount" else mount_parse.parse_volume
-    mount = parse(value, "/")
-    if mount.kind == "bind":
-        raise _not_there(flag, mount.source)
-
-
-def _not_there(what: str, path: str) -> RefusedError:
-    return RefusedError(
-        f"{what}: {path} is on this host, and the machine does not see this host's files yet",
-        hint="use a named volume, or stdin and stdout as in devbox load < FILE, devbox save IMAGE > FILE",
+    name = machine or settings.machine("", context.cwd).name
+    wish = Wish(
+        shares.mounted(places.machine(name)),
+        context.cwd,
+        context.environ,
+        hostfiles.Disk(),
+        name,
+        places.settings_file(),
     )
+    return translation.translate(invocation, grammar.kinds(command), wish)
+
+
+@contextlib.contextmanager
+def _streams(translated: Translated) -> Iterator[str]:
+    """Files in place of 0 and 1; what was printed is in the file whose name this yields."""
+    if translated.stdin:
+        _become(0, translated.stdin, os.O_RDONLY)
+    if not translated.stdout:
+        yield ""
+        return
+    if os.path.lexists(translated.stdout) and not os.path.isfile(translated.stdout):
+        _become(1, translated.stdout, os.O_WRONLY)  # a device or a pipe is written as it is
+        yield ""
+        return
+    temporary = f"{translated.stdout}.{os.getpid()}.new"
+    _become(1, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:
+        yield temporary
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def _become(number: int, path: str, flags: int) -> None:
+    try:
+        fd = os.open(path, flags | getattr(os, "O_BINARY", 0), 0o600)
+    except OSError as error:
+        raise NotFoundError(f"cannot open {path}: {os.strerror(error.errno or 0).lower()}") from error
+    os.dup2(fd, number)
+    os.close(fd)

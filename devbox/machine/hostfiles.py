@@ -18,10 +18,7 @@ class Disk:
 
     def real(self, path: str) -> str:
         """An absolute path without links; on macOS in the spelling of the disk, which folds case and accents."""
-        found = os.path.realpath(path)
-        if sys.platform == "darwin":
-            found = _spelt(found)
-        return hostpath.absolute(found, os.sep, sys.platform)
+        return hostpath.absolute(_spelt(os.path.realpath(path)), os.sep, sys.platform)
 
     def kind(self, path: str) -> Kind:
         """What is there, at the end of all links."""
@@ -47,21 +44,21 @@ class Disk:
 
 def _spelt(path: str) -> str:
     """The longest part that exists as the disk spells it, the rest as it is."""
-    if sys.platform == "darwin":
-        import fcntl
+    if sys.platform != "darwin":
+        return path
+    import fcntl
 
-        rest: list[str] = []
-        while path != "/":
-            try:
-                fd = os.open(path, os.O_RDONLY)
-            except OSError:
-                path, name = os.path.split(path)
-                rest.insert(0, name)
-                continue
-            try:
-                spelt = fcntl.fcntl(fd, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0")
-            finally:
-                os.close(fd)
-            return os.path.join(os.fsdecode(spelt), *rest)
-        return os.path.join("/", *rest)
-    return path
+    rest: list[str] = []
+    while path != "/":
+        try:
+            fd = os.open(path, os.O_RDONLY)
+        except OSError:
+            path, name = os.path.split(path)
+            rest.insert(0, name)
+            continue
+        try:
+            path = os.fsdecode(fcntl.fcntl(fd, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
+        finally:
+            os.close(fd)
+        break
+    return os.path.join(path, *rest)

@@ -44,6 +44,11 @@ class MachinePlace(NamedTuple):
         return os.path.join(self.directory, "known_hosts")
 
     @property
+    def shares(self) -> str:
+        """What is mounted of this host since the last start."""
+        return os.path.join(self.directory, "shares.json")
+
+    @property
     def lock(self) -> str:
         """Held by whoever changes the machine; its content names them."""
         return os.path.join(self.directory, "lock")

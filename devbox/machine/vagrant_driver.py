@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from devbox.errors import HostError, NotFoundError, StateError
-from devbox.machine import box, hostkey, locking, places, process, records
+from devbox.machine import box, hostkey, locking, places, process, records, shares
 from devbox.machine.driver import Capabilities, Endpoint, Progress, Report, State, Status
 from devbox.machine.places import MachinePlace
 from devbox.machine.settings import MachineSettings
@@ -69,13 +69,18 @@ class VagrantDriver:
             if waited and (done := self._done_by_another(report)):
                 return done
             report(Progress("prepare"))
+            planned = shares.plan(self._settings)
             self._write_description(report)
             report(Progress("boot"))
             self._boot(report)
             report(Progress("address"))
             endpoint = self._ask_endpoint(report)
             report(Progress("host key"))
-            return self._pin(endpoint)
+            pinned = self._pin(endpoint)
+            if planned:
+                report(Progress("shares"))
+            shares.mount(self._place, pinned, planned)
+            return pinned
 
     def halt(self, report: Report) -> None:
         """Shut it down."""
@@ -84,12 +89,12 @@ class VagrantDriver:
     def suspend(self, report: Report) -> None:
         """Keep its memory on disk and stop it."""
         self._need(able=self.capabilities.suspend, what="suspend")
-        self._change("suspend", report, lambda program: program.suspend())
+        self._change("suspend", report, self._asleep(lambda program: program.suspend()))
 
     def resume(self, report: Report) -> None:
         """Go on from where it was suspended."""
         self._need(able=self.capabilities.suspend, what="suspend")
-        self._change("resume", report, lambda program: program.resume())
+        self._change("resume", report, self._awake(lambda program: program.resume()))
 
     def destroy(self, report: Report) -> None:
         """Delete it with its disk and everything that is remembered of it, except Vagrant's log."""
@@ -97,9 +102,16 @@ class VagrantDriver:
             return
         with self._changing("destroy", report):
             report(Progress("destroy"))
+            with contextlib.suppress(HostError, StateError):  # it is going, in whatever state it is
+                self._unmount()
             if os.path.isfile(self._place.description):
                 self._program(report, "destroy", _SLOW).destroy()
-            for path in (self._place.endpoint, self._place.known_hosts, self._place.provisioned):
+            for path in (
+                self._place.endpoint,
+                self._place.known_hosts,
+                self._place.provisioned,
+                self._place.shares,
+            ):
                 records.forget(path)
             for path in (self._place.description, self._place.vagrantfile):
                 records.forget(path)
@@ -149,7 +161,37 @@ class VagrantDriver:
 
     def _snapshot(self, purpose: str, action: Any) -> None:
         self._need(able=self.capabilities.snapshots, what="keep snapshots")
-        self._change(purpose, _silent, action)
+        self._change(purpose, _silent, self._awake(self._asleep(action)))
+
+    def _asleep(self, action: Any) -> Any:
+        """The action on a machine that has let go of its shares: QEMU keeps no state while they are mounted."""
+
+        def act(program: Program) -> None:
+            self._unmount()
+            try:
+                action(program)
+            except BaseException:
+                self._mount()
+                raise
+
+        return act
+
+    def _awake(self, action: Any) -> Any:
+        """The action, after which the shares are there again."""
+
+        def act(program: Program) -> None:
+            action(program)
+            self._mount()
+
+        return act
+
+    def _unmount(self) -> None:
+        if (known := records.read_endpoint(self._place)) is not None:
+            shares.unmount(self._place, known)
+
+    def _mount(self) -> None:
+        if (known := records.read_endpoint(self._place)) is not None:
+            shares.mount(self._place, known, shares.kinds(self._place))
 
     def _change(self, purpose: str, report: Report, action: Any) -> None:
         self._must_exist()
@@ -204,8 +246,6 @@ class VagrantDriver:
             program.up(provider=self._settings.provider)
 
     def _write_description(self, report: Report, *, fresh: bool = False) -> None:
-        if self._settings.shares:
-            raise HostError("shares are not supported yet", hint="take them out of the machine's settings")
         known = records.read_json(self._place.description)
         old = {} if fresh or known is None else known
         document = self._description(old, self._box_name(report))
@@ -235,6 +275,7 @@ class VagrantDriver:
             "ssh_port": old.get("ssh_port") or _free_port(),
             "arch": "aarch64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
             "host": sys.platform,
+            "shares": [share.document() for share in shares.plan(settings)],
         }
 
     def _box_name(self, report: Report) -> str:

@@ -11,11 +11,14 @@ install_kernel() {
     # systemd-resolved's package has made it a link to what does not run here
     rm -f "$root/etc/resolv.conf"
     cp -L /etc/resolv.conf "$root/etc/resolv.conf"
-    package=$(chroot "$root" apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image-/ {print $2; exit}')
+    package=$(chroot "$root" apt-cache depends linux-image-amd64 | awk '/Depends: linux-image-/ {print $2; exit}')
     # shellcheck disable=SC2016 # the inner shell expands it
     chroot "$root" sh -euc 'cd /tmp && apt-get download -qq "$1" &&
         dpkg-deb --fsys-tarfile /tmp/"$1"*.deb | tar -x --keep-directory-symlink -C / && rm -f /tmp/*.deb' sh "$package"
     kernel=$(ls "$root/lib/modules")
+    # of no use in a virtual machine, and most of its size
+    rm -rf "$root/lib/modules/$kernel/kernel/sound"
+    (cd "$root/lib/modules/$kernel/kernel/drivers" && rm -rf gpu media infiniband staging isdn bluetooth net/wireless iio)
     chroot "$root" depmod "$kernel"
 }
 
@@ -67,7 +70,7 @@ configure_fast() {
 
 keep_modules() {
     local wanted=(
-        virtio_pci virtio_blk virtio_net virtio_balloon virtio_rng virtiofs fuse overlay loop squashfs button evdev
+        ext4 virtio_pci virtio_blk virtio_net virtio_balloon virtio_rng virtiofs fuse 9p 9pnet_virtio overlay loop squashfs button evdev
         veth bridge tun br_netfilter macvlan dummy nf_nat nf_tables nf_conntrack nf_conntrack_netlink
         nft_chain_nat nft_compat nft_ct nft_fib nft_fib_inet nft_fib_ipv4 nft_hash nft_limit nft_log nft_masq nft_nat
         nft_numgen nft_objref nft_redir nft_reject nft_reject_inet nft_reject_ipv4 nf_reject_ipv4

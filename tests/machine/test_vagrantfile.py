@@ -85,6 +85,26 @@ def test_values_stay_data(tmp_path: Path) -> None:
     assert evaluate(tmp_path, box=nasty)["config.vm.box"] == [[nasty]]
 
 
+@pytest.mark.parametrize(
+    ("provider", "kind", "told"),
+    [
+        ("libvirt", "9p", {"type": "9p", "accessmode": "squash", "mount": False}),
+        ("virtualbox", "virtualbox", {"type": "virtualbox", "SharedFoldersEnableSymlinksCreate": False}),
+        ("hyperv", "smb", {"type": "smb"}),
+        ("parallels", "parallels", {}),
+        ("vmware_desktop", "vmware", {}),
+    ],
+)
+def test_a_share_is_told_as_data(tmp_path: Path, provider: str, kind: str, told: dict[str, Any]) -> None:
+    share = {"host": "/a b/#{x}", "guest": "/w';x", "kind": kind, "tag": "t"}
+    notes = evaluate(tmp_path, provider=provider, shares=[share])
+    host, guest, options = notes["config.vm.synced_folder"][1]
+    assert (host, guest) == (share["host"], share["guest"])
+    assert options == {"id": "t", "create": False} | ({"automount": False} if kind == "virtualbox" else {}) | told
+    with pytest.raises(RuntimeError, match="kind of share"):
+        evaluate(tmp_path, shares=[share | {"kind": "telepathy"}])
+
+
 def test_an_unknown_provider_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no provider"):
         evaluate(tmp_path, provider="bochs")

@@ -20,6 +20,7 @@ _TOLD = {
     "boot": "starting the virtual machine and waiting for it",
     "address": "asking for its address",
     "host key": "checking its SSH host key",
+    "shares": "mounting the shares",
 }
 _ALWAYS = ("wait", "clean up")
 _COLUMNS = (("Name", "NAME"), ("State", "STATE"), ("Provider", "PROVIDER"), ("Address", "ADDRESS"))

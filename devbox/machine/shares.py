@@ -1,0 +1,167 @@
+"""Directories of the host in a machine: which kind is used, how they are mounted, and what is mounted now.
+
+Vagrant makes the device (9p) or mounts as well (the providers' own kinds). What it would paste into a shell we do
+ourselves: the script below is fixed, and paths are its arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from devbox.errors import HostError, NotFoundError, StateError
+from devbox.machine import hostfiles, mountmap, openssh, records
+from devbox.machine.driver import Endpoint
+from devbox.machine.mountmap import MountMap, Share
+from devbox.machine.places import MachinePlace
+from devbox.machine.settings import MachineSettings
+
+_BEST = {
+    "libvirt": "9p",
+    "virtualbox": "virtualbox",
+    "vmware_desktop": "vmware",
+    "parallels": "parallels",
+    "hyperv": "smb",
+}
+OURS = ("9p",)
+"""kinds that we mount; the others are mounted by Vagrant"""
+_PATIENCE = 120.0
+_OPTIONS_9P = "trans=virtio,version=9p2000.L,msize=262144,cache=mmap,access=any"
+"""cache=mmap keeps no file content but allows writable shared mappings, which cache=none refuses"""
+_MOUNT = """
+set -eu
+for module in 9pnet_virtio 9p; do modprobe "$module" 2>/dev/null || true; done
+options=$1
+shift
+while [ $# -gt 1 ]; do
+    mkdir -p -- "$2"
+    mountpoint -q -- "$2" || mount -t 9p -o "$options" -- "$1" "$2"
+    shift 2
+done
+"""
+_UNMOUNT = """
+status=0
+for place in "$@"; do
+    while mountpoint -q -- "$place"; do umount -- "$place" || { status=1; break; }; done
+done
+exit $status
+"""
+
+
+class Planned(NamedTuple):
+    """A share as it will be, with what its device is called."""
+
+    host: str
+    guest: str
+    kind: str
+    tag: str
+
+    def document(self) -> dict[str, Any]:
+        """For machine.json, which the Vagrantfile reads."""
+        return self._asdict()
+
+
+def plan(settings: MachineSettings) -> tuple[Planned, ...]:
+    """What the settings ask for, links resolved; NotFoundError for a directory that is not there."""
+    if not settings.shares:
+        return ()
+    kind = kind_of(settings)
+    disk = hostfiles.Disk()
+    for share in settings.shares:
+        if not os.path.isdir(share.host):
+            raise NotFoundError(
+                f"{share.host} cannot be shared with machine {settings.name!r}: there is no such directory",
+                hint="make it, or take it out of the machine's shares",
+            )
+    real = [Share(disk.real(share.host), share.guest) for share in settings.shares]
+    checked = mountmap.build(real, sys.platform).shares
+    return tuple(Planned(share.host, share.guest, kind, _tag(share.host)) for share in checked)
+
+
+def kind_of(settings: MachineSettings) -> str:
+    """The kind that is asked for, or the best that the provider has; HostError when there is none."""
+    best = _BEST.get(settings.provider, "")
+    wanted = best if settings.share_kind == "auto" else settings.share_kind
+    if not wanted or wanted != best:
+        has = f"it has {best}" if best else "it has none yet: use named volumes, or another provider"
+        kind = f" as {wanted}" if wanted else ""
+        raise HostError(f"machines of the provider {settings.provider} share no directories{kind}", hint=has)
+    return wanted
+
+
+def mount(place: MachinePlace, endpoint: Endpoint, planned: Sequence[Planned]) -> None:
+    """Mount what is not mounted yet, and remember what is."""
+    ours = [share for share in planned if share.kind in OURS]
+    if ours:
+        words = [word for share in ours for word in (share.tag, share.guest)]
+        done = _sudo(place, endpoint, _MOUNT, _OPTIONS_9P, *words)
+        if done.returncode:
+            raise HostError(
+                f"the shares of machine {place.name!r} could not be mounted: {_last_line(done.stderr)}",
+                hint=f"a share that is new needs a new start: devbox machine restart {place.name}",
+            )
+    documents = [share.document() for share in planned]
+    records.write_json(place.shares, {"shares": documents})
+
+
+def unmount(place: MachinePlace, endpoint: Endpoint) -> None:
+    """Let go of them before the machine sleeps, which QEMU refuses otherwise; StateError when one is in use."""
+    ours = [share for share in _recorded(place) if share.kind in OURS]
+    if not ours:
+        return
+    done = _sudo(place, endpoint, _UNMOUNT, *(share.guest for share in ours))
+    if done.returncode:
+        raise StateError(
+            f"a share of machine {place.name!r} is in use: {_last_line(done.stderr)}",
+            hint="stop the containers that use it; a machine cannot be put to sleep with it",
+        )
+
+
+def mounted(place: MachinePlace) -> MountMap:
+    """What the machine sees of this host since it was started last."""
+    return MountMap(sys.platform, tuple(Share(share.host, share.guest) for share in _recorded(place)))
+
+
+def kinds(place: MachinePlace) -> tuple[Planned, ...]:
+    """The same with the kind of each."""
+    return _recorded(place)
+
+
+def _recorded(place: MachinePlace) -> tuple[Planned, ...]:
+    document = records.read_json(place.shares) or {}
+    try:
+        return tuple(Planned(**share) for share in document.get("shares", ()))
+    except TypeError:
+        return ()  # of another version of devbox
+
+
+def _sudo(place: MachinePlace, endpoint: Endpoint, script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    line = openssh.argv(place, endpoint, ["sudo", "-n", "sh", "-c", script, "sh", *words])
+    try:
+        return subprocess.run(
+            line,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise HostError("ssh is not installed", hint="it is the program of OpenSSH") from error
+    except subprocess.TimeoutExpired as error:
+        raise HostError(f"machine {place.name!r} did not answer within {_PATIENCE:.0f} s") from error
+
+
+def _tag(host: str) -> str:
+    """As vagrant-libvirt names the device."""
+    return hashlib.md5(host.encode(), usedforsecurity=False).hexdigest()[:31]
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"

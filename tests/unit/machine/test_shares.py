@@ -1,0 +1,152 @@
+"""Shares with a fake vagrant and a fake ssh: when they are mounted, let go of, and what of them is remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import paramiko
+import pytest
+
+from devbox.errors import HostError, NotFoundError, StateError
+from devbox.machine import places, shares
+from devbox.machine.mountmap import Share
+from devbox.machine.settings import MachineSettings
+from devbox.machine.vagrant_driver import VagrantDriver
+from tests.unit.machine.conftest import Machine
+
+Keys = tuple[paramiko.PKey, paramiko.PKey]
+FAKE_SSH = """#!/usr/bin/python3 -I
+import os, sys
+home = os.environ["FAKE_VAGRANT"]
+with open(home + "/calls", "a") as file:
+    file.write("ssh " + sys.argv[-1].replace("\\n", " ") + "\\n")
+if os.path.exists(home + "/ssh"):
+    sys.exit("umount: /x: target is busy.")
+"""
+
+
+class Shared(NamedTuple):
+    machine: Machine
+    driver: VagrantDriver
+    src: Path
+
+    def verbs(self) -> list[str]:
+        """What was called: vagrant's commands, and through ssh mount or umount."""
+        return [_verb(call) for call in self.machine.calls]
+
+
+def _verb(call: str) -> str:
+    word = call.split()[0]
+    if word != "ssh":
+        return word
+    return "umount" if "umount" in call else "mount"
+
+
+@pytest.fixture
+def shared(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shared:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "ssh").write_text(FAKE_SSH)
+    (programs / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    src = tmp_path / "my src"
+    src.mkdir()
+    (tmp_path / "link").symlink_to(src)
+    settings = MachineSettings("work", "libvirt", box="some/box", shares=(Share(str(tmp_path / "link"), "/work"),))
+    return Shared(machine, VagrantDriver(places.machine("work"), settings), src)
+
+
+def up(shared: Shared, keys: Keys) -> None:
+    with shared.machine.server(keys[0]):
+        shared.driver.up(shared.machine.report)
+
+
+def test_up_mounts_them_and_remembers_what_is_mounted(shared: Shared, keys: Keys) -> None:
+    up(shared, keys)
+    place = places.machine("work")
+    (described,) = json.loads(Path(place.description).read_text())["shares"]
+    tag = hashlib.md5(str(shared.src).encode()).hexdigest()[:31]
+    assert described == {"host": str(shared.src), "guest": "/work", "kind": "9p", "tag": tag}
+    assert shared.verbs() == ["up", "ssh-config", "mount"]
+    assert f"{tag} /work" in shared.machine.calls[-1]
+    assert shared.machine.phases()[-1] == "shares"
+    assert shares.mounted(place).to_guest(f"{shared.src}/a b") == "/work/a b"
+
+
+def test_before_sleep_they_are_let_go_and_come_back(shared: Shared, keys: Keys) -> None:
+    up(shared, keys)
+    with shared.machine.server(keys[0]):
+        shared.driver.suspend(shared.machine.report)
+        shared.driver.resume(shared.machine.report)
+        shared.driver.snapshot_save("one")
+    assert shared.verbs()[3:] == ["umount", "suspend", "resume", "mount", "umount", "snapshot", "mount"]
+
+
+def test_what_is_in_use_keeps_the_machine_awake(shared: Shared, keys: Keys) -> None:
+    up(shared, keys)
+    (shared.machine.fake / "ssh").touch()
+    with pytest.raises(StateError, match="in use: umount: /x: target is busy"):
+        shared.driver.suspend(shared.machine.report)
+    assert "suspend" not in shared.verbs()
+
+
+def test_a_snapshot_that_fails_leaves_them_mounted(shared: Shared, keys: Keys) -> None:
+    up(shared, keys)
+    (shared.machine.fake / "snapshot").write_text("fail no space\n")
+    with pytest.raises(HostError, match="no space"):
+        shared.driver.snapshot_save("one")
+    assert shared.verbs()[3:] == ["umount", "snapshot", "mount"]
+
+
+def test_destroy_goes_on_when_they_cannot_be_let_go(shared: Shared, keys: Keys) -> None:
+    up(shared, keys)
+    (shared.machine.fake / "ssh").touch()
+    shared.driver.destroy(shared.machine.report)
+    assert shared.verbs()[-1] == "destroy"
+    assert shares.mounted(places.machine("work")).shares == ()
+    assert shared.src.is_dir()
+
+
+def test_a_directory_that_is_not_there_stops_before_anything_starts(shared: Shared, keys: Keys) -> None:
+    shared.src.rmdir()
+    with pytest.raises(NotFoundError, match="cannot be shared with machine 'work'"):
+        shared.driver.up(shared.machine.report)
+    assert not (shared.machine.fake / "calls").exists()
+
+
+def test_two_links_to_one_directory_overlap(shared: Shared, tmp_path: Path) -> None:
+    both = (Share(str(tmp_path / "link"), "/a"), Share(str(shared.src), "/b"))
+    with pytest.raises(Exception, match="shared twice"):
+        shares.plan(MachineSettings("work", "libvirt", shares=both))
+
+
+@pytest.mark.parametrize(
+    ("provider", "wanted", "kind"),
+    [
+        ("libvirt", "auto", "9p"),
+        ("libvirt", "9p", "9p"),
+        ("virtualbox", "auto", "virtualbox"),
+        ("parallels", "auto", "parallels"),
+        ("vmware_desktop", "auto", "vmware"),
+        ("hyperv", "auto", "smb"),
+    ],
+)
+def test_the_best_kind_of_each_provider(provider: str, wanted: str, kind: str) -> None:
+    assert shares.kind_of(MachineSettings("x", provider, share_kind=wanted)) == kind
+
+
+@pytest.mark.parametrize(("provider", "wanted"), [("qemu", "auto"), ("virtualbox", "9p"), ("libvirt", "smb")])
+def test_a_kind_that_the_provider_lacks_is_refused(provider: str, wanted: str) -> None:
+    with pytest.raises(HostError, match="share no directories"):
+        shares.kind_of(MachineSettings("x", provider, share_kind=wanted))
+
+
+def test_a_record_of_another_version_counts_as_none(tmp_path: Path, machine: Machine) -> None:
+    place = places.machine("work")
+    os.makedirs(place.directory)
+    Path(place.shares).write_text('{"shares": [{"host": "/a"}]}')
+    assert shares.mounted(place).shares == ()
