@@ -139,11 +139,15 @@ def _check_free(network: Network, subnet: Subnet, taken: list[Subnet]) -> None:
         )
 
 
-def _enable_forwarding() -> None:
+def forwards() -> bool:
+    """Whether this machine passes packets on from one interface to another."""
     with open(f"{_SYSCTL}/ipv4/ip_forward") as file:
-        if file.read(1) == "1":
-            return
-    _set("ipv4/ip_forward", "1")
+        return file.read(1) == "1"
+
+
+def _enable_forwarding() -> None:
+    if not forwards():
+        _set("ipv4/ip_forward", "1")
 
 
 def _set(name: str, value: str, *, missing_is_fine: bool = False) -> None:

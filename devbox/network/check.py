@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from devbox.errors import HostError
 from devbox.model.network import Endpoint
-from devbox.network import bridges, endpoints, firewall, naming, networks, plumbing
+from devbox.network import bridges, endpoints, firewall, naming, networks, plumbing, rules
 from devbox.store.database import Store
 from devbox.system import process
 from devbox.system.interfaces import Interfaces
@@ -26,7 +26,7 @@ class Problem(NamedTuple):
     """One thing that is wrong, in a sentence; `mendable` unless it is not ours to touch."""
 
     kind: str
-    """"interface", "rows", "bridge", "port of a bridge", "firewall", "foreign firewall" """
+    """"interface", "rows", "bridge", "port of a bridge", "forwarding", "firewall", "foreign firewall" """
     name: str
     sentence: str
     mendable: bool = True
@@ -38,6 +38,7 @@ def find(store: Store) -> list[Problem]:
         *_surplus_interfaces(store),
         *_stale_rows(store),
         *_broken_bridges(store),
+        *_no_forwarding(store),
         *_broken_rules(store),
         *_foreign_drops(store),
     ]
@@ -54,7 +55,7 @@ def repair(store: Store) -> list[Problem]:
             firewall.withdraw(store, problem.name)
             with store.transaction():
                 endpoints.release(store, problem.name)
-    if any(problem.kind in ("bridge", "port of a bridge") for problem in problems):
+    if any(problem.kind in ("bridge", "port of a bridge", "forwarding") for problem in problems):
         _mend_bridges(store)
     if any(problem.mendable for problem in problems):
         firewall.ensure(store)
@@ -112,6 +113,14 @@ def _broken_bridges(store: Store) -> list[Problem]:
     return problems
 
 
+def _no_forwarding(store: Store) -> list[Problem]:
+    outward = store.db.execute("SELECT 1 FROM endpoints WHERE gateway <> '' LIMIT 1").fetchone()
+    if not outward or bridges.forwards():
+        return []
+    sentence = "net.ipv4.ip_forward is 0: containers are cut off from the outside"
+    return [Problem("forwarding", "net.ipv4.ip_forward", sentence)]
+
+
 def _mend_bridges(store: Store) -> None:
     for network in networks.every(store):
         places: tuple[Endpoint, ...] = endpoints.on(store, network.id)
@@ -126,6 +135,13 @@ def _broken_rules(store: Store) -> list[Problem]:
     in_use = store.db.execute("SELECT 1 FROM endpoints LIMIT 1").fetchone()
     if not in_use or firewall.is_whole(store):
         return []
+    if firewall.is_blocked(store):
+        where = f"{rules.FOREIGN_CHAIN} of iptables"
+        return [
+            Problem(
+                "firewall", table, f"the chain {where} drops what goes to containers: published ports time out"
+            )
+        ]
     return [Problem("firewall", table, f"the nft table {table} is not as it should be")]
 
 

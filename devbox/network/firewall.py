@@ -69,6 +69,11 @@ def is_whole(store: Store) -> bool:
     return written is not None and written.ports == wanted.ports and needed <= set(written.sides)
 
 
+def is_blocked(store: Store) -> bool:
+    """Whether another user of iptables, such as a docker that was started later, drops our traffic."""
+    return _is_blocked(store, _wanted(store))
+
+
 def passes(store: Store, chain: Mapping[str, str]) -> bool:
     """Whether our traffic has a passage through a foreign chain, given as nft's JSON has it."""
     where = (chain.get("family"), chain.get("table"), chain.get("name"))

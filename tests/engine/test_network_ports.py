@@ -242,6 +242,28 @@ def test_iptables_that_drops_what_it_does_not_know_is_passed(clean: Island) -> N
         clean.run("nft", "delete", "table", "ip", "filter", check=True)
 
 
+def test_check_mends_what_a_docker_that_started_later_has_closed(clean: Island) -> None:
+    web = clean.serve("web", "-p", "8080:80")
+    url = f"http://{HOST}:8080/hostname"
+    assert "the store is in order" in clean("check")
+    chain = "FORWARD { type filter hook forward priority filter; policy drop; }"
+    rules = f"add table ip filter\nadd chain ip filter {chain}"
+    clean.run("nft", "-f", "-", input=rules, check=True)
+    clean.run("sysctl", "-w", "net.ipv4.ip_forward=0", check=True)
+    try:
+        assert not clean.fetch(url, pid=clean.outside, seconds=0.5)
+        found = clean("check", check=False)
+        assert "published ports time out" in found
+        assert "ip_forward is 0" in found
+        assert clean("check", "--repair").count("repaired: ") == 2
+        assert clean.fetch(url, pid=clean.outside) == web
+        assert "the store is in order" in clean("check")
+        clean("rm", "-f", "web")
+        clean.python("from devbox.network.teardown import teardown; teardown(store)")
+    finally:
+        clean.run("nft", "delete", "table", "ip", "filter", check=True)
+
+
 def test_sixteen_want_one_port_and_one_gets_it(clean: Island) -> None:
     clean("run", "--rm", "busybox", "true")
     command = ("run", "-d", "-p", "8080:80", "busybox", "sleep", "1000")
