@@ -44,21 +44,22 @@ class Disk:
 
 def _spelt(path: str) -> str:
     """The longest part that exists as the disk spells it, the rest as it is."""
-    if sys.platform != "darwin":
-        return path
-    import fcntl
+    if sys.platform == "darwin":
+        import fcntl
 
-    rest: list[str] = []
-    while path != "/":
-        try:
-            fd = os.open(path, os.O_RDONLY)
-        except OSError:
-            path, name = os.path.split(path)
-            rest.insert(0, name)
-            continue
-        try:
-            path = os.fsdecode(fcntl.fcntl(fd, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
-        finally:
-            os.close(fd)
-        break
-    return os.path.join(path, *rest)
+        rest: list[str] = []
+        while path != "/":
+            try:
+                fd = os.open(path, os.O_RDONLY)
+            except OSError:
+                path, name = os.path.split(path)
+                rest.insert(0, name)
+                continue
+            try:
+                path = os.fsdecode(fcntl.fcntl(fd, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
+            finally:
+                os.close(fd)
+            break
+        return os.path.join(path, *rest)
+    else:  # noqa: RET505
+        return path
