@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import stat
 import sys
 
 from devbox.cli.context import Context
@@ -54,8 +55,21 @@ def _reader_is_gone() -> int:
 
 def _system(error: OSError) -> DevboxError:
     what = os.strerror(error.errno).lower() if error.errno else str(error)
+    if error.errno == errno.ENOSPC and not error.filename and _stdout_is_full():
+        return HostError(f"cannot write to stdout: {what}", hint="the output goes to a full disk: make room there")
     where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
     return HostError(where + what, hint=_HINTS.get(error.errno or 0, ""))
+
+
+def _stdout_is_full() -> bool:
+    """Whether what is behind stdout has no room, which no write of ours to the store is to blame for."""
+    try:
+        behind = os.fstat(1)
+        if stat.S_ISCHR(behind.st_mode):
+            return behind.st_rdev == os.stat("/dev/full").st_rdev
+        return sys.platform != "win32" and stat.S_ISREG(behind.st_mode) and os.fstatvfs(1).f_bavail == 0
+    except OSError:
+        return False
 
 
 def _database(error: sqlite3.Error) -> DevboxError:

@@ -158,11 +158,13 @@ def test_a_reader_that_leaves_is_no_error(root: Root) -> None:
     assert done.stderr == ""
 
 
-def test_a_full_disk_below_stdout_is_told(root: Root) -> None:
+@pytest.mark.parametrize("words", [["version"], ["run", "--help"]])
+def test_a_full_disk_below_stdout_is_told(root: Root, words: list[str]) -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run([*DEVBOX, "version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run([*DEVBOX, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 125
-    assert done.stderr.startswith("devbox: no space left on device\n")
+    assert done.stderr.startswith("devbox: cannot write to stdout: no space left on device\n")
+    assert "system df" not in done.stderr, "the store is not to blame"
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

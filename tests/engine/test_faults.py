@@ -8,6 +8,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,27 @@ def test_a_full_disk_is_told_and_everything_goes_on(tmp_path: Path) -> None:
         full.unlink()
         assert box.out("run", "--rm", "busybox", "echo", "again") == "again"
         box.close()
+
+
+def test_a_full_disk_below_the_output_is_not_the_stores(box: Box, name: str, tmp_path: Path) -> None:
+    box("create", "--name", name, "busybox", "true")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], check=True)
+    try:
+        for words in (
+            ("export", name),
+            ("save", "busybox"),
+            ("run", "--rm", "busybox", "head", "-c1m", "/dev/zero"),
+        ):
+            with (tmp_path / "out").open("wb") as out:
+                done = subprocess.run(
+                    [*ENTRY, *words], env=box.env, stdout=out, stderr=subprocess.PIPE, check=False
+                )
+            assert (done.returncode, b"cannot write to stdout" in done.stderr) == (125, True), done.stderr
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    deadline = time.monotonic() + 10
+    while len(box.out("ps", "-aq").split()) > 1:  # the container goes on, as docker's does
+        assert time.monotonic() < deadline
 
 
 def test_what_was_said_to_be_done_survives_a_power_cut(tmp_path: Path) -> None:
