@@ -27,6 +27,8 @@ COMMANDS = (
     _internal("restart", "Bring a container back under its restart policy", Argument("container")),
     _internal("health", "Check the health of a container until it ends", Argument("container")),
     _internal("agent", "Run the commands of a host, in its machine"),
+    _internal("published", "List the published ports for a host"),
+    _internal("wake", "As boot, once since the machine was started"),
     Command(
         ("internal", "broker"),
         "devbox.cli.commands.broker:serve",

@@ -1,7 +1,9 @@
 """A process per user and machine that keeps the connection open: a command then costs no handshake.
 
 Each client speaks to it as to an agent; its session gets a number of its own towards the agent. The broker adds
-how a session ended that the agent cannot tell of: the connection was lost, the machine does not answer.
+how a session ended that the agent cannot tell of: the connection was lost, the machine does not answer. It also
+holds the published ports on this host and sets the machine's clock, and while there are such ports it connects
+again by itself.
 """
 
 from __future__ import annotations
@@ -11,22 +13,34 @@ import json
 import os
 import queue
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from devbox.errors import DevboxError
-from devbox.machine import frames, locking, records
-from devbox.machine.client import PING_EVERY, SILENCE, Link
+from devbox.errors import ConnectionLostError, DevboxError
+from devbox.machine import clock, forwards, frames, locking, records, request
+from devbox.machine.broker_client import BrokerClient
+from devbox.machine.client import PING_EVERY, SILENCE
+from devbox.machine.connection import ChannelLink
+from devbox.machine.forwards import Forwards
 from devbox.machine.frames import Frame, Kind
 from devbox.machine.places import MachinePlace
+from devbox.machine.request import Request, Terminal
+from devbox.model.invocation import Invocation
 
 IDLE = 600.0
 IDLE_VARIABLE = "DEVBOX_BROKER_IDLE"
 _TICK = 1.0
-_READ = 256 << 10
+_WAKING = 4.0
+"""seconds between two ticks after which the host has slept"""
+_RETRY = 2.0
+_PATIENCE = 600.0
+"""seconds in which a machine that is gone may come back"""
 _LAST_BYTES = 2.0
+_OWN_SESSION = 1
+_DATAGRAMS_WAITING = 1000
 
 
 class Owned(NamedTuple):
@@ -46,54 +60,43 @@ class Owned(NamedTuple):
                 return
 
 
-def serve(owned: Owned, connect: Callable[[], Link]) -> None:
-    """Connect, and serve the listening socket on 0 until it has been idle for a while or the machine is gone."""
+class Way(NamedTuple):
+    """How to reach the machine, and whether it is ours to wake and to set the clock of."""
+
+    connect: Callable[[], ChannelLink]
+    ours: bool
+
+
+def serve(owned: Owned, way: Way) -> None:
+    """Serve the listening socket on 0 until it has been idle for a while or the machine is gone."""
     listener = socket.socket(fileno=os.dup(0))
     listener.settimeout(_TICK)
-    try:
-        link = connect()
-    except DevboxError as error:
-        owned.give_up()
-        _refuse(listener, error)
-        return
-    broker = Broker(owned, link)
-    for job in (broker.send, broker.receive):
-        threading.Thread(target=job, daemon=True).start()
-    broker.accept(listener, float(os.environ.get(IDLE_VARIABLE, IDLE)))
-
-
-def _refuse(listener: socket.socket, error: DevboxError) -> None:
-    """Tell everybody who waits why there is no connection."""
-    document = {"kind": type(error).__name__, "error": error.message, "hint": error.hint}
-    with contextlib.suppress(OSError):
-        while True:
-            client, _ = listener.accept()
-            with client, contextlib.suppress(OSError):
-                client.sendall(frames.encode(Frame(Kind.HELLO, 0, json.dumps(document).encode())))
-            listener.settimeout(0)
+    Broker(owned, way).run(listener, float(os.environ.get(IDLE_VARIABLE, IDLE)))
 
 
 class Broker:
-    """The sessions of all clients over one link."""
+    """The sessions of all clients over one link, which is made anew when ports are to be kept."""
 
-    def __init__(self, owned: Owned, link: Link) -> None:
-        self._owned, self._link = owned, link
-        self._outbox: queue.SimpleQueue[Frame] = queue.SimpleQueue()
+    def __init__(self, owned: Owned, way: Way) -> None:
+        self._owned, self._way = owned, way
+        self._link: ChannelLink | None = None
+        self._outbox: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._clients: dict[int, _Client] = {}
-        self._number = 0
-        self._ended: dict[str, str] | None = None
+        self._clients: dict[int, BrokerClient] = {}
+        self._number = _OWN_SESSION
         self._retired = False
-        self._heard = time.monotonic()
+        self._over = threading.Event()
+        self._forwards = Forwards(self._dial, self._send_datagram)
 
-    def accept(self, listener: socket.socket, idle: float) -> None:
+    def run(self, listener: socket.socket, idle: float) -> None:
         """Take clients in until nobody needs us any more."""
+        threading.Thread(target=self._keep_connected, daemon=True).start()
         used = time.monotonic()
-        while self._ended is None:
+        while not self._over.is_set():
             try:
                 connection, _ = listener.accept()
             except TimeoutError:
-                if self._clients:
+                if self._clients or self._forwards.busy:
                     used = time.monotonic()
                 elif self._retired:
                     break
@@ -103,75 +106,100 @@ class Broker:
             used = time.monotonic()
             self._welcome(connection)
         self.retire()
-        self._dismiss_all()
+        self._dismiss([*self._clients.values()], ConnectionLostError("the broker has ended"))
 
     def retire(self) -> None:
-        """Take nobody in any more than those who have connected already."""
+        """Take nobody in any more than those who have connected already, and leave the ports to another."""
         self._retired = True
         self._owned.give_up()
+        self._forwards.release()
 
-    def send(self) -> None:
-        """Thread: what goes to the agent."""
-        try:
-            while True:
-                self._link.send(frames.encode(self._outbox.get()))
-        except OSError as error:
-            self._end({"lost": f"the connection to the machine was lost: {error}"})
-
-    def receive(self) -> None:
-        """Thread: what comes from the agent, and whether anything does."""
-        decoder = frames.Decoder()
-        pinged = 0.0
-        while self._ended is None:
-            try:
-                data = self._link.receive()
-                for frame in decoder.feed(data or b""):
-                    self._deliver(frame)
-            except (OSError, DevboxError) as error:
-                self._end({"lost": f"the connection to the machine was lost: {error}"})
-                return
-            now = time.monotonic()
-            if data == b"":
-                said = self._link.complaint()
-                self._end({"lost": "the connection to the machine was lost" + (f": {said}" if said else "")})
-            elif data:
-                self._heard = now
-            elif now - self._heard > SILENCE:
-                self._end({"gone": f"the machine has not answered for {SILENCE:.0f} s: it is frozen, or gone"})
-            if now - pinged > PING_EVERY:
-                pinged = now
-                self._outbox.put(Frame(Kind.PING, 0))
-
-    def _welcome(self, connection: socket.socket) -> None:
-        connection.settimeout(None)
+    def leave(self, client: BrokerClient) -> None:
+        """A client has gone; so does its command if that has not ended."""
         with self._lock:
-            self._number += 1
-            client = _Client(connection, self._number)
-            self._clients[client.number] = client
-        client.put(Frame(Kind.HELLO, 0, json.dumps({"ready": True, "stamp": self._owned.stamp}).encode()))
-        threading.Thread(target=client.write, daemon=True).start()
-        threading.Thread(target=self._listen, args=(client,), daemon=True).start()
+            self._clients.pop(client.number, None)
+        if client.opened:
+            self._outbox.put(Frame(Kind.CLOSE, client.number))
 
-    def _listen(self, client: _Client) -> None:
-        """Thread: what a client says."""
-        decoder = frames.Decoder()
-        try:
-            while data := client.connection.recv(_READ):
-                for frame in decoder.feed(data):
-                    self._pass_on(client, frame)
-        except (OSError, DevboxError):
-            pass
-        self._forget(client)
-
-    def _pass_on(self, client: _Client, frame: Frame) -> None:
+    def pass_on(self, client: BrokerClient, frame: Frame) -> None:
+        """Act on what a client says."""
         if frame.kind == Kind.PING:
-            client.put(Frame(Kind.PONG, frame.session))
+            client.put(frames.pong(frame, time.time_ns()))
         elif frame.kind == Kind.CLOSE and frame.session == 0:
             self.retire()
-        else:
+            if frame.payload:
+                self._over.set()
+        elif self._link is not None:
             client.opened = client.opened or frame.kind == Kind.OPEN
             client.session = frame.session
             self._outbox.put(frame._replace(session=client.number))
+
+    def _keep_connected(self) -> None:
+        """Thread: a link, and another one when it breaks while ports are held."""
+        gone_since = 0.0
+        while not self._over.is_set():
+            try:
+                link = self._way.connect()
+            except DevboxError as error:
+                self._dismiss([*self._clients.values()], error)
+                gone_since = gone_since or time.monotonic()
+                if not self._forwards.wanted or time.monotonic() - gone_since > _PATIENCE:
+                    break
+                self._over.wait(_RETRY)
+                continue
+            gone_since = 0.0
+            ending = self._carry(link)
+            self._dismiss([client for client in self._clients.values() if client.opened], ending)
+            if not self._forwards.wanted:
+                break
+        self._over.set()
+
+    def _carry(self, link: ChannelLink) -> DevboxError:
+        """Serve everybody over a link until that ends; why it did."""
+        outbox: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
+        self._outbox = outbox
+        outbox.put(Frame(Kind.PORTS, 0, b'{"follow":true}'))
+        if self._way.ours:
+            woken = Request(Invocation(("internal", "wake"), {}), "/", {}, Terminal())
+            outbox.put(Frame(Kind.OPEN, _OWN_SESSION, request.encode(woken)))
+            outbox.put(Frame(Kind.STDIN_END, _OWN_SESSION))
+        with self._lock:
+            self._link = link
+            for client in self._clients.values():
+                self._greet(client)
+        sender = threading.Thread(target=_send, args=(link, outbox), daemon=True)
+        sender.start()
+        try:
+            return self._receive(link, outbox)
+        finally:
+            with self._lock:
+                self._link = None
+            link.close()
+            outbox.put(None)
+
+    def _receive(self, link: ChannelLink, outbox: queue.SimpleQueue[Frame | None]) -> DevboxError:
+        decoder = frames.Decoder()
+        heard = ticked = time.monotonic()
+        pinged = 0.0
+        while not self._over.is_set():
+            try:
+                data = link.receive()
+                for frame in decoder.feed(data or b""):
+                    self._deliver(frame)
+            except (OSError, DevboxError) as error:
+                return frames.lost(str(error))
+            now = time.monotonic()
+            if data == b"":
+                return frames.lost(link.complaint())
+            if data or now - ticked > _WAKING:
+                heard = now
+            elif now - heard > SILENCE:
+                return frames.silent(SILENCE)
+            if now - pinged > PING_EVERY or now - ticked > _WAKING:
+                pinged = now
+                outbox.put(frames.ping(time.time_ns()))
+            ticked = now
+        return ConnectionLostError("the broker has ended")
 
     def _deliver(self, frame: Frame) -> None:
         client = self._clients.get(frame.session)
@@ -179,47 +207,66 @@ class Broker:
             client.put(frame._replace(session=client.session))
             if frame.kind == Kind.EXIT:
                 client.opened = False
+        elif frame.kind == Kind.PONG:
+            self._compare_clocks(*frames.read_pong(frame))
+        elif frame.kind == Kind.PORTS:
+            self._settle_ports(json.loads(frame.payload))
+        elif frame.kind == Kind.DATAGRAM:
+            self._forwards.arrived(frame.session, frames.read_datagram(frame)[1])
+        elif frame.session == _OWN_SESSION and frame.kind in (Kind.STDOUT, Kind.STDERR):
+            sys.stderr.write(frame.payload.decode(errors="replace"))
+            sys.stderr.flush()
 
-    def _forget(self, client: _Client) -> None:
+    def _compare_clocks(self, asked: int, answered: int) -> None:
+        move = clock.correction(asked, answered, time.time_ns()) if self._way.ours else 0
+        if move:
+            self._outbox.put(frames.clock(move))
+
+    def _settle_ports(self, document: dict[str, Any]) -> None:
+        if "claim" in document:
+            refused = self._forwards.claim(document["claim"])
+            self._outbox.put(Frame(Kind.PORTS, 0, forwards.answer(document["id"], refused)))
+        elif not self._retired:
+            self._forwards.settle(document["published"])
+
+    def _dial(self, address: str, port: int, peer: tuple[str, int]) -> forwards.Stream:
+        link = self._link
+        if link is None:
+            raise ConnectionRefusedError("there is no connection to the machine")
+        return link.dial(address, port, peer)
+
+    def _send_datagram(self, flow: int, port: int, data: bytes) -> None:
+        if self._link is not None and self._outbox.qsize() < _DATAGRAMS_WAITING:
+            self._outbox.put(frames.datagram(flow, port, data))
+
+    def _welcome(self, connection: socket.socket) -> None:
+        connection.settimeout(None)
         with self._lock:
-            self._clients.pop(client.number, None)
-        if client.opened:
-            self._outbox.put(Frame(Kind.CLOSE, client.number))
-        client.put(None)
+            self._number += 1
+            client = BrokerClient(connection, self._number)
+            self._clients[client.number] = client
+            if self._link is not None:
+                self._greet(client)
+        client.start(self)
 
-    def _end(self, ending: dict[str, str]) -> None:
-        if self._ended is None:
-            self._ended = ending
-            self._dismiss_all()
+    def _greet(self, client: BrokerClient) -> None:
+        if not client.greeted:
+            client.greeted = True
+            client.put(Frame(Kind.HELLO, 0, json.dumps({"ready": True, "stamp": self._owned.stamp}).encode()))
 
-    def _dismiss_all(self) -> None:
-        """Tell every client how its session ended, and give them a moment to hear it."""
-        with self._lock:
-            clients = [*self._clients.values()]
+    def _dismiss(self, clients: list[BrokerClient], error: DevboxError) -> None:
+        """Tell clients why it is over, and give them a moment to hear it."""
         for client in clients:
-            client.put(Frame(Kind.EXIT, client.session, json.dumps(self._ended or {"lost": "retired"}).encode()))
-            client.put(None)
+            client.dismiss(error)
         deadline = time.monotonic() + _LAST_BYTES
         for client in clients:
             client.written.wait(max(0.0, deadline - time.monotonic()))
 
 
-class _Client:
-    def __init__(self, connection: socket.socket, number: int) -> None:
-        self.connection, self.number = connection, number
-        self.session = 0
-        self.opened = False
-        self.written = threading.Event()
-        self._todo: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
-
-    def put(self, frame: Frame | None) -> None:
-        """Send it, after the others; credit bounds how much waits."""
-        self._todo.put(frame)
-
-    def write(self) -> None:
-        """Thread: what goes to the client."""
-        with contextlib.suppress(OSError):
-            while (frame := self._todo.get()) is not None:
-                self.connection.sendall(frames.encode(frame))
-            self.connection.shutdown(socket.SHUT_RDWR)
-        self.written.set()
+def _send(link: ChannelLink, outbox: queue.SimpleQueue[Frame | None]) -> None:
+    """Thread: what goes to the agent. When it cannot, the receiving side sees the end."""
+    with contextlib.suppress(OSError):
+        while (frame := outbox.get()) is not None:
+            link.send(frames.encode(frame))
+        return
+    link.close()

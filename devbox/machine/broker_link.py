@@ -12,7 +12,8 @@ import socket
 import subprocess
 import sys
 
-from devbox.machine import locking, places, ship
+from devbox.machine import frames, locking, places, ship
+from devbox.machine.frames import Frame, Kind
 from devbox.machine.places import MachinePlace
 
 NEVER = "DEVBOX_NO_BROKER"
@@ -58,6 +59,9 @@ if sys.platform == "win32":
         """None."""
         return None
 
+    def dismiss(name: str) -> None:
+        """Nothing to do."""
+
 else:
 
     def connect(name: str) -> SocketLink | None:
@@ -76,6 +80,15 @@ else:
         place = places.machine(name)
         with locking.locked(place.broker_lock, "starting the broker", lambda _: None):
             return SocketLink(_start(place, ship.stamp()))
+
+    def dismiss(name: str) -> None:
+        """End the broker and what runs through it: the machine is to stop."""
+        found = _join(places.machine(name))
+        if found is not None:
+            with found, contextlib.suppress(OSError):
+                found.sendall(frames.encode(Frame(Kind.CLOSE, 0, b"now")))
+                while found.recv(_READ):
+                    pass
 
     def _join(place: MachinePlace) -> socket.socket | None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -10,18 +10,21 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-from devbox import errors
-from devbox.errors import ConnectionLostError, HostError, MachineGoneError
+from devbox.errors import ConnectionLostError, DevboxError, HostError, MachineGoneError
 from devbox.machine import console, frames
 from devbox.machine.frames import PIECE, WINDOW, Frame, Kind, Receipts
 from devbox.machine.request import Terminal
 
 PING_EVERY = 3.0
-SILENCE = 10.0
+SILENCE = 12.0
 """seconds without a sign of life after which the machine counts as gone"""
+CONNECTING = 240.0
+"""seconds in which a broker connects, and a slow machine writes and compiles devbox"""
+_WAKING = 4.0
+"""seconds between two ticks after which it was us who slept, or were stopped"""
 _LAST_BYTES = 5.0
 _PIPE_BROKEN = 128 + 13
 _SESSION = 1
@@ -69,12 +72,11 @@ class Client:
 
         Raises what kept a broker from connecting.
         """
-        for frame in self._frames():
+        for frame in self._frames(CONNECTING):
             if frame.kind == Kind.HELLO:
                 hello = json.loads(frame.payload)
                 if not hello.get("ready"):
-                    family = getattr(errors, str(hello.get("kind")), HostError)
-                    raise family(str(hello.get("error")), hint=str(hello.get("hint", "")))
+                    raise _named(str(hello.get("kind")), str(hello.get("error")), str(hello.get("hint", "")))
                 return str(hello.get("stamp", ""))
         raise AssertionError("frames end with an error")
 
@@ -86,7 +88,7 @@ class Client:
         """Give the link up, and the command if it has not ended."""
         self._link.close()
 
-    def run(self, wanted: bytes, terminal: Terminal) -> Ending:
+    def run(self, wanted: bytes, terminal: Terminal, *, stdin: bool) -> Ending:
         """Send the request, once, and stay with it.
 
         ConnectionLostError and MachineGoneError say that nobody knows how it ended.
@@ -94,12 +96,13 @@ class Client:
         self._outbox.put(Frame(Kind.OPEN, _SESSION, wanted))
         for kind, number in ((Kind.STDOUT, 1), (Kind.STDERR, 2)):
             self._writers[kind] = _Writer(number, kind, self._outbox)
-        for job in (self._send, self._read_stdin):
+        if not stdin:
+            self._outbox.put(Frame(Kind.STDIN_END, _SESSION))
+        for job in (self._send, self._read_stdin)[: 2 if stdin else 1]:
             threading.Thread(target=job, daemon=True).start()
         with contextlib.ExitStack() as stack:
-            if terminal.stdin:
-                stack.enter_context(console.raw())
-            stack.enter_context(self._signals())
+            again = stack.enter_context(console.raw()) if terminal.stdin else None
+            stack.enter_context(self._signals(again))
             return self._stay(terminal)
 
     def _stay(self, terminal: Terminal) -> Ending:
@@ -111,6 +114,8 @@ class Client:
                 with self._credit:
                     self._allowed += frames.read_credit(frame)[1]
                     self._credit.notify()
+            elif frame.kind == Kind.PORTS:
+                self._refuse_ports(json.loads(frame.payload))
             elif frame.kind == Kind.EXIT:
                 return self._ended(json.loads(frame.payload))
             if any(writer.broken for writer in self._writers.values()):
@@ -120,28 +125,38 @@ class Client:
                 self._outbox.put(frames.resize(_SESSION, *size))
         raise AssertionError("frames end with an error")
 
-    def _frames(self) -> Iterator[Frame]:
+    def _refuse_ports(self, asked: dict[str, Any]) -> None:
+        """Only a broker lives as long as a container, so no port of this host can be promised without one."""
+        if "claim" in asked:
+            sys.stderr.write("devbox: without a broker the published ports are open in the machine only\n")
+            answer = json.dumps({"id": asked["id"]}).encode()
+            self._outbox.put(Frame(Kind.PORTS, 0, answer))
+
+    def _frames(self, patience: float = SILENCE) -> Iterator[Frame]:
         """What arrives, PONG once in a while; raises when nothing can come any more."""
         pinged = 0.0
+        ticked = self._heard = time.monotonic()
         while True:
             try:
                 data = b"" if self._broken else self._link.receive()
             except OSError as error:
                 self._broken, data = error, b""
             now = time.monotonic()
+            if now - ticked > _WAKING:
+                self._heard = now
+            ticked = now
             if data == b"":
-                said = self._link.complaint() or str(self._broken or "")
-                raise ConnectionLostError("the connection to the machine was lost" + (f": {said}" if said else ""))
+                raise frames.lost(self._link.complaint() or str(self._broken or ""))
             if data:
                 self._heard = now
                 yield from self._decoder.feed(data)
-            elif now - self._heard > SILENCE:
-                raise MachineGoneError(f"the machine has not answered for {SILENCE:.0f} s: it is frozen, or gone")
+            elif now - self._heard > patience:
+                raise frames.silent(patience)
             else:
                 yield Frame(Kind.PONG, 0)
             if now - pinged > PING_EVERY:
                 pinged = now
-                self._outbox.put(Frame(Kind.PING, 0))
+                self._outbox.put(frames.ping(0))
 
     def _ended(self, ending: dict[str, Any]) -> Ending:
         for writer in self._writers.values():
@@ -190,8 +205,8 @@ class Client:
             self._outbox.put(Frame(Kind.STDIN, _SESSION, data))
 
     @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Signals that we get are the command's; the queue takes them at any moment."""
+    def _signals(self, again: Callable[[], None] | None) -> Iterator[None]:
+        """Signals that we get are the command's; the queue takes them at any moment. `again` is after a stop."""
 
         def pass_on(number: int, _: object) -> None:
             name = signal.Signals(number).name.removeprefix("SIG")
@@ -200,16 +215,28 @@ class Client:
         def resized(_: int, __: object) -> None:
             self._outbox.put(frames.resize(_SESSION, *console.size()))
 
+        def continued(number: int, frame: object) -> None:
+            if again is not None:
+                again()
+            resized(number, frame)
+
+        handlers = {"WINCH": resized, "CONT": continued}
         before = {}
-        for name in ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH"):
+        for name in ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2", *handlers):
             number = getattr(signal, f"SIG{name}", None)
             if number is not None:
-                before[number] = signal.signal(number, resized if name == "WINCH" else pass_on)
+                before[number] = signal.signal(number, handlers.get(name, pass_on))
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _named(kind: str, message: str, hint: str) -> DevboxError:
+    """An error that the broker has met, by the name of its class."""
+    family = next((each for each in DevboxError.__subclasses__() if each.__name__ == kind), HostError)
+    return family(message, hint=hint)
 
 
 class _Writer:

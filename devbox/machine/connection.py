@@ -60,6 +60,13 @@ class ChannelLink:
         except TimeoutError:
             return None
 
+    def dial(self, address: str, port: int, peer: tuple[str, int]) -> Channel:
+        """A connection to an address in the machine; OSError when nobody listens there."""
+        try:
+            return self._transport.open_channel("direct-tcpip", (address, port), peer, _WINDOW, timeout=_PATIENCE)
+        except (paramiko.SSHException, EOFError) as error:
+            raise ConnectionRefusedError(_said(error)) from error
+
     def complaint(self) -> str:
         """What the other side wrote to stderr in the end."""
         with contextlib.suppress(OSError):

@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from devbox.machine.request import Terminal
 
 
-def terminal() -> Terminal:
-    """What 0, 1 and 2 are. A terminal that is only read (both outputs go elsewhere) counts as a pipe."""
-    stdin, stdout, stderr = (_is_terminal(number) for number in range(3))
+def terminal(*, stdin: bool) -> Terminal:
+    """What 0, 1 and 2 are. A terminal that is only read (both outputs go elsewhere) counts as a pipe.
+
+    Without `stdin` the keys stay with the caller's terminal: Ctrl-C and Ctrl-Z there are signals to us.
+    """
+    stdout, stderr = _is_terminal(1), _is_terminal(2)
     if not (stdout or stderr):
         return Terminal()
-    return Terminal(stdin, stdout, stderr, *size())
+    return Terminal(stdin and _is_terminal(0), stdout, stderr, *size())
 
 
 def size() -> tuple[int, int]:
@@ -44,7 +47,7 @@ if sys.platform == "win32":
     _PROCESSED, _LINE, _ECHO = 0x0001, 0x0002, 0x0004
 
     @contextlib.contextmanager
-    def raw() -> Iterator[None]:
+    def raw() -> Iterator[Callable[[], None]]:
         """Hand over every key as it comes, and let the console understand escape sequences."""
         kernel = ctypes.windll.kernel32
         before = []
@@ -55,7 +58,7 @@ if sys.platform == "win32":
                 before.append((handle, mode.value))
                 kernel.SetConsoleMode(handle, mode.value & ~off | on)
         try:
-            yield
+            yield lambda: None
         finally:
             for handle, value in before:
                 kernel.SetConsoleMode(handle, value)
@@ -65,12 +68,19 @@ else:
     import tty
 
     @contextlib.contextmanager
-    def raw() -> Iterator[None]:
-        """Hand over every key of 0 as it comes; the old mode comes back however the block ends."""
+    def raw() -> Iterator[Callable[[], None]]:
+        """Hand over every key of 0 as it comes; the old mode comes back however the block ends.
+
+        What it yields does it again, after we were stopped and a shell has set its own mode.
+        """
         before = termios.tcgetattr(0)
-        tty.setraw(0, termios.TCSANOW)
+
+        def enter() -> None:
+            tty.setraw(0, termios.TCSANOW)
+
+        enter()
         try:
-            yield
+            yield enter
         finally:
             with contextlib.suppress(termios.error):  # the terminal may be gone
                 termios.tcsetattr(0, termios.TCSADRAIN, before)

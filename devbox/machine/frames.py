@@ -11,11 +11,13 @@ import struct
 from enum import IntEnum
 from typing import NamedTuple
 
-from devbox.errors import RefusedError
+from devbox.errors import ConnectionLostError, MachineGoneError, RefusedError
 
 _HEADER = struct.Struct(">IBI")
 _CREDIT = struct.Struct(">BI")
 _SIZE = struct.Struct(">HH")
+_TIME = struct.Struct(">q")
+_PORT = struct.Struct(">H")
 LARGEST = 16 << 20
 """of one frame; only OPEN comes near"""
 PIECE = 128 << 10
@@ -43,7 +45,15 @@ class Kind(IntEnum):
     CLOSE = 10
     """nobody waits for the session any more: end it"""
     PING = 11
+    """a time of the sender's, which comes back"""
     PONG = 12
+    """the ping's payload and then the own time"""
+    PORTS = 13
+    """JSON: a claim on ports of the host, its answer, or what is published now; see `guest.gate`"""
+    DATAGRAM = 14
+    """one of UDP; the session is the number of a flow, which the host chooses"""
+    CLOCK = 15
+    """by how many nanoseconds the machine's clock is to be moved"""
 
 
 STREAMS = (Kind.STDIN, Kind.STDOUT, Kind.STDERR)
@@ -111,6 +121,57 @@ def read_resize(frame: Frame) -> tuple[int, int]:
     """Rows and columns."""
     rows, columns = _SIZE.unpack(_exactly(frame, _SIZE))
     return rows, columns
+
+
+def ping(now: int) -> Frame:
+    """A question whether the other side lives, and what time it has; nanoseconds."""
+    return Frame(Kind.PING, 0, _TIME.pack(now))
+
+
+def pong(frame: Frame, now: int) -> Frame:
+    """The answer to a ping."""
+    return Frame(Kind.PONG, frame.session, frame.payload + _TIME.pack(now))
+
+
+def read_pong(frame: Frame) -> tuple[int, int]:
+    """When the ping was sent by our clock, and answered by the other one."""
+    if len(frame.payload) != 2 * _TIME.size:
+        raise RefusedError("the other side sent a broken frame of kind PONG")
+    asked, answered = struct.unpack(">qq", frame.payload)
+    return asked, answered
+
+
+def clock(move: int) -> Frame:
+    """A correction of the clock in nanoseconds."""
+    return Frame(Kind.CLOCK, 0, _TIME.pack(move))
+
+
+def read_clock(frame: Frame) -> int:
+    """The nanoseconds."""
+    (move,) = _TIME.unpack(_exactly(frame, _TIME))
+    return int(move)
+
+
+def lost(said: str) -> ConnectionLostError:
+    """The error when no bytes can come any more, with what was said in the end."""
+    return ConnectionLostError("the connection to the machine was lost" + (f": {said}" if said else ""))
+
+
+def silent(seconds: float) -> MachineGoneError:
+    """The error when nothing has come for that long, no PONG either."""
+    return MachineGoneError(f"the machine has not answered for {seconds:.0f} s: it is frozen, or gone")
+
+
+def datagram(flow: int, port: int, data: bytes) -> Frame:
+    """A datagram to or from a published port."""
+    return Frame(Kind.DATAGRAM, flow, _PORT.pack(port) + data)
+
+
+def read_datagram(frame: Frame) -> tuple[int, bytes]:
+    """The port and the datagram."""
+    if len(frame.payload) < _PORT.size:
+        raise RefusedError("the other side sent a broken frame of kind DATAGRAM")
+    return _PORT.unpack_from(frame.payload)[0], frame.payload[_PORT.size :]
 
 
 def _exactly(frame: Frame, shape: struct.Struct) -> bytes:

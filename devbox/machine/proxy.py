@@ -20,14 +20,15 @@ def run(invocation: Invocation, machine: str, cwd: str, environ: Mapping[str, st
 
     What it says of a broken connection or a dead machine is true of the command, which is never sent twice.
     """
-    wanted = Request(invocation, cwd, request.asked_for(invocation, environ), console.terminal())
+    stdin = request.reads_stdin(invocation)
+    wanted = Request(invocation, cwd, request.asked_for(invocation, environ), console.terminal(stdin=stdin))
     data = request.encode(wanted)  # a NUL is refused before anything is started
     name = machine or _default()
     client = None if environ.get(broker_link.NEVER) else _through_broker(name)
     if client is None:
         client = _alone(name)
     try:
-        ending = client.run(data, wanted.terminal)
+        ending = client.run(data, wanted.terminal, stdin=stdin)
     except ConnectionLostError as error:
         from devbox.machine import direct
 

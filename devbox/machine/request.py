@@ -46,6 +46,21 @@ def asked_for(invocation: Invocation, environ: Mapping[str, str]) -> dict[str, s
     return {name: environ[name] for name in names if name in environ}
 
 
+def reads_stdin(invocation: Invocation) -> bool:
+    """Whether a command reads its stdin; if not, that is not ours to read: a script's loop may be fed by it."""
+    params = invocation.params
+    if "interactive" in params:  # run, create, exec, start
+        return bool(params["interactive"])
+    match invocation.command[-1]:
+        case "attach":
+            return not params.get("no_stdin")
+        case "load" | "import" | "login" | "cp":
+            return True
+        case "prune" | "reset":  # they ask
+            return not params.get("force")
+    return any(value == "-" or (isinstance(value, tuple) and "-" in value) for value in params.values())
+
+
 def encode(request: Request) -> bytes:
     """As JSON; bytes that are no UTF-8 (surrogates of the file system's names) survive.
 

@@ -15,10 +15,11 @@ from typing import NamedTuple
 from devbox.errors import ConflictError, HostError, UsageError
 from devbox.model.container import Container
 from devbox.model.network import Endpoint, PortBinding, PortWish
-from devbox.network import networks
+from devbox.network import gate, networks
 from devbox.store.database import Store
 
 ANY = "0.0.0.0"
+_LOCAL = "127.0.0.1"
 _RANDOM_FIRST, _RANDOM_END = 49153, 65536
 
 
@@ -37,12 +38,32 @@ def claim(store: Store, container: Container, endpoints: Sequence[Endpoint]) -> 
         return ()
     default = _default_address(store, container, endpoints)
     bindings: list[PortBinding] = []
+    asked: list[gate.Port] = []
     for wish in wishes:
         wish = wish._replace(host_address=default) if wish.host_address == ANY else wish
-        binding = _take(store, container, wish)
+        here = _here(store, wish)
+        binding = _take(store, container, here, wish.host_address)
         if binding not in bindings:
             bindings.append(binding)
+            asked.append((binding.protocol, wish.host_address, binding.host_port))
+    gate.ask(asked)
     return tuple(bindings)
+
+
+def published(store: Store) -> list[tuple[str, str, int, str]]:
+    """Every published port as the host of a machine needs it: protocol, address asked for, port, address here."""
+    from devbox.model.codec import load_config
+
+    rows = store.db.execute(
+        "SELECT protocol, host_port, host_address, container_port, config_json FROM ports "
+        "JOIN containers ON containers.id = container_id"
+    )
+    found = []
+    for protocol, port, here, inside, config in rows:
+        wishes = [wish for wish in load_config(config).ports if wish.protocol == protocol]
+        asked = (wish.host_address for wish in wishes if wish.container_port == inside)
+        found.append((protocol, next((address for address in asked if address != ANY), here), port, here))
+    return found
 
 
 def of(store: Store, container_id: str) -> tuple[PortBinding, ...]:
@@ -98,7 +119,19 @@ def _default_address(store: Store, container: Container, endpoints: Sequence[End
     raise UsageError(f"a container with network {container.config.network_mode} cannot publish ports")
 
 
-def _take(store: Store, container: Container, wish: PortWish) -> PortBinding:
+def _here(store: Store, wish: PortWish) -> PortWish:
+    """In a machine an address may be one of its host's, which then comes in by 127.0.0.1."""
+    if wish.host_address == ANY or not os.path.isdir(store.root.hosts):
+        return wish
+    try:
+        os.close(_bind("udp", wish.host_address, 0))
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            return wish._replace(host_address=_LOCAL)
+    return wish
+
+
+def _take(store: Store, container: Container, wish: PortWish, asked: str) -> PortBinding:
     taken = _holders(store, wish.protocol)
     if wish.host_port and not wish.host_port_end:
         clash = _clash(taken.get(wish.host_port, ()), wish.host_address)
@@ -109,7 +142,7 @@ def _take(store: Store, container: Container, wish: PortWish) -> PortBinding:
             )
         return _record(store, container, wish, wish.host_port)
     for port in _candidates(wish):
-        if not _clash(taken.get(port, ()), wish.host_address) and _is_free(wish, port):
+        if not _clash(taken.get(port, ()), wish.host_address) and _is_free(wish, port, asked):
             return _record(store, container, wish, port)
     span = f"{wish.host_port}-{wish.host_port_end}" if wish.host_port else f"{_RANDOM_FIRST}-{_RANDOM_END - 1}"
     raise ConflictError(f"no port of {span}/{wish.protocol} is free")
@@ -143,9 +176,12 @@ def _candidates(wish: PortWish) -> Iterator[int]:
     yield from range(_RANDOM_FIRST, start)
 
 
-def _is_free(wish: PortWish, port: int) -> bool:
+def _is_free(wish: PortWish, port: int, asked: str) -> bool:
     try:
         os.close(_bind(wish.protocol, wish.host_address, port))
+        gate.ask([(wish.protocol, asked, port)])
+    except ConflictError:
+        return False
     except OSError as error:
         if error.errno in (errno.EADDRINUSE, errno.EACCES):
             return False

@@ -78,6 +78,11 @@ class Root(NamedTuple):
         return self.run + "/locks"
 
     @property
+    def hosts(self) -> str:
+        """Where a published port is asked for when this is a machine: <pid>, a socket of an agent each."""
+        return self.run + "/hosts"
+
+    @property
     def crun(self) -> str:
         """The OCI runtime's own state."""
         return self.run + "/runtime"

@@ -8,9 +8,10 @@ from devbox.model.invocation import Invocation
 
 def serve(_: Context, invocation: Invocation) -> int:
     """Serve the listening socket that is our stdin until nobody has needed it for a while."""
-    from devbox.machine import broker, direct, places
+    from devbox.machine import broker, direct, places, registry
 
     place = places.machine(invocation.text("machine"))
     owned = broker.Owned(place, int(invocation.text("inode")), invocation.text("stamp"))
-    broker.serve(owned, lambda: direct.connect(place.name))
+    ours = registry.driver(place.name).capabilities.power
+    broker.serve(owned, broker.Way(lambda: direct.connect(place.name), ours))
     return 0

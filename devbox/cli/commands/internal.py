@@ -6,12 +6,17 @@ import sys
 
 assert sys.platform == "linux"
 
+import json
+
 from devbox.cli.context import Context
 from devbox.container import restarts
 from devbox.errors import DevboxError
 from devbox.model.invocation import Invocation
+from devbox.network import ports
 from devbox.store.database import Store
 from devbox.store.root import Root
+from devbox.system import procfs
+from devbox.system.files import write_atomic
 
 
 def exited(context: Context, invocation: Invocation) -> int:
@@ -47,9 +52,30 @@ def agent(_: Context, __: Invocation) -> int:
     from devbox.cli import main
     from devbox.cli.commands import life, listing, run, streams
     from devbox.machine.guest import agent as resident
+    from devbox.machine.guest.ports import Places
 
     assert all((life, listing, run, streams))
-    return resident.serve(main.perform)
+    root = Root.from_environment()
+    return resident.serve(main.perform, Places(root.hosts, f"{root.locks}/firewall.json"))
+
+
+def published(context: Context, _: Invocation) -> int:
+    """Print [protocol, address asked for, port, address here] of each published port, for a machine's host."""
+    context.out(json.dumps(ports.published(context.reconciled())))
+    return 0
+
+
+def wake(context: Context, invocation: Invocation) -> int:
+    """As `boot`, but once only since this machine was started, however often its host connects."""
+    marker, now = f"{context.store.root.run}/woken", procfs.boot_id()
+    try:
+        with open(marker, encoding="ascii") as file:
+            if file.read() == now:
+                return 0
+    except FileNotFoundError:
+        pass
+    write_atomic(marker, now.encode(), durable=False)
+    return boot(context, invocation)
 
 
 def _store(context: Context, invocation: Invocation) -> Store:

@@ -10,18 +10,23 @@ import sys
 
 assert sys.platform == "linux"
 
+import contextlib
 import json
 import os
 import select
 import time
 from collections import deque
+from collections.abc import Callable
 
 from devbox.errors import DevboxError
 from devbox.machine import frames, request
 from devbox.machine.frames import Frame, Kind
-from devbox.machine.guest import child
+from devbox.machine.guest import child, ports
 from devbox.machine.guest.child import Perform
+from devbox.machine.guest.flows import Flows
+from devbox.machine.guest.ports import Places, Ports
 from devbox.machine.guest.session import Interest, Session
+from devbox.machine.request import Request
 
 _SILENCE = 60.0
 """seconds without a frame (the other side pings every few) after which there is no other side"""
@@ -32,7 +37,7 @@ _TICK, _TICK_IN_A_HURRY = 5000, 20
 """milliseconds"""
 
 
-def serve(perform: Perform) -> int:
+def serve(perform: Perform, places: Places) -> int:
     """Serve the channel on 0 and 1 until it ends."""
     source, sink = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
@@ -40,14 +45,14 @@ def serve(perform: Perform) -> int:
     os.dup2(null, 1)
     os.close(null)
     os.set_blocking(sink, False)
-    Agent(source, sink, perform).run()
+    Agent(source, sink, perform, places).run()
     return 0
 
 
 class Agent:
     """Runs the sessions of one channel, in one thread."""
 
-    def __init__(self, source: int, sink: int, perform: Perform) -> None:
+    def __init__(self, source: int, sink: int, perform: Perform, places: Places) -> None:
         self._source, self._sink, self._perform = source, sink, perform
         self._decoder = frames.Decoder()
         self._sessions: dict[int, Session] = {}
@@ -55,6 +60,8 @@ class Agent:
         self._waiting = 0
         self._heard = time.monotonic()
         self._open = True
+        self._flows = Flows(self._send)
+        self._ports = Ports(places, self._send, self._list_ports)
 
     def run(self) -> None:
         """Until the channel has ended and every command with it."""
@@ -75,7 +82,7 @@ class Agent:
                 mask |= interest.events
             poll.register(fd, mask)
         hurry = any(session.lingers for session in self._sessions.values())
-        for fd, events in poll.poll(_TICK_IN_A_HURRY if hurry else _TICK):
+        for fd, events in poll.poll(_TICK_IN_A_HURRY if hurry else self._ports.tick_after or _TICK):
             for interest in interests[fd]:
                 # POLLHUP and POLLERR come unasked, and reading or writing tells what they mean
                 if events & (interest.events | select.POLLHUP | select.POLLERR):
@@ -87,7 +94,7 @@ class Agent:
         wanted = [Interest(self._source, select.POLLIN, self._read)]
         if self._out:
             wanted.append(Interest(self._sink, select.POLLOUT, self._write))
-        return wanted
+        return [*wanted, *self._ports.interests(), *self._flows.interests()]
 
     def _tidy(self) -> None:
         if self._open and time.monotonic() - self._heard > _SILENCE:
@@ -96,6 +103,8 @@ class Agent:
             session.tick()
             if session.finished:
                 del self._sessions[number]
+        if self._open:
+            self._ports.tick()
 
     def _read(self) -> None:
         data = os.read(self._source, _READ)
@@ -108,7 +117,14 @@ class Agent:
 
     def _receive(self, frame: Frame) -> None:
         if frame.kind == Kind.PING:
-            self._send(Frame(Kind.PONG, frame.session))
+            self._send(frames.pong(frame, time.time_ns()))
+        elif frame.kind == Kind.CLOCK:
+            with contextlib.suppress(OSError):  # a container that is a machine may not
+                time.clock_settime_ns(time.CLOCK_REALTIME, time.time_ns() + frames.read_clock(frame))
+        elif frame.kind == Kind.PORTS:
+            self._ports.receive(frame)
+        elif frame.kind == Kind.DATAGRAM:
+            self._flows.receive(frame)
         elif frame.kind == Kind.OPEN:
             self._begin(frame)
         elif frame.session in self._sessions:
@@ -119,13 +135,25 @@ class Agent:
             if frame.session in self._sessions:
                 raise DevboxError(f"the session {frame.session} runs already")
             wanted = request.decode(frame.payload)
-            started = child.spawn(wanted, self._perform)
+            started = child.spawn(self._ports.told(wanted), self._perform)
         except (DevboxError, OSError) as error:
             ending = json.dumps({"error": f"the machine cannot begin the command: {error}"})
             self._send(Frame(Kind.EXIT, frame.session, ending.encode()))
             return
         terminal_is = Kind.STDOUT if wanted.terminal.stdout else Kind.STDERR
         self._sessions[frame.session] = Session(frame.session, started, self._send, terminal_is=terminal_is)
+
+    def _list_ports(self, wanted: Request, send: Callable[[Frame], None]) -> None:
+        """Run a command whose output is for ourselves."""
+        if ports.LISTING in self._sessions:
+            return
+        try:
+            started = child.spawn(wanted, self._perform)
+        except OSError:  # no process or memory left: the next tick tries again
+            return
+        session = Session(ports.LISTING, started, send, terminal_is=Kind.STDOUT)
+        session.receive(Frame(Kind.STDIN_END, ports.LISTING))
+        self._sessions[ports.LISTING] = session
 
     def _send(self, frame: Frame) -> None:
         if self._open:
@@ -149,5 +177,7 @@ class Agent:
     def _hang_up(self) -> None:
         self._open = False
         self._out.clear()
+        self._ports.close()
+        self._flows.close()
         for session in self._sessions.values():
             session.abandon()

@@ -61,11 +61,10 @@ def _install(version: str, files: dict[str, str]) -> None:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "w", encoding="utf-8", newline="") as file:
                 file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
         os.chmod(f"{new}/bin/devbox", 0o755)
         os.symlink(sys.executable, f"{new}/bin/python")
         _compile(site, version)
+        os.sync()  # hundreds of fsyncs would take a slow disk many seconds
         shutil.rmtree(version, ignore_errors=True)  # of another Python
         os.rename(new, version)
     finally:
