@@ -22,7 +22,7 @@ from devbox.container.exec_process import Request
 from devbox.container.pump import Flow, Outlet, drain, pump, reader, writer
 from devbox.model.container import Container
 from devbox.store.database import Store
-from devbox.system import procfs, terminal
+from devbox.system import process, procfs, terminal
 from devbox.system.syscalls import become_subreaper
 from devbox.system.walk import opened
 
@@ -97,7 +97,7 @@ def _first_bytes(source: int, handle: int, deadline: float, limit: int) -> bytes
     poll.register(handle, select.POLLIN)
     output = b""
     while True:
-        ready = dict(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
+        ready = dict(poll.poll(min(max(0.0, deadline - time.monotonic()) * 1000, process.LONGEST_POLL)))
         if source in ready:
             data = os.read(source, 65536)
             output += data[: limit - len(output)]

@@ -17,7 +17,7 @@ from devbox.network import endpoints, firewall, hosts
 from devbox.store.database import Store
 from devbox.store.root import Root
 from devbox.store.scratch import scratch
-from devbox.system import procfs
+from devbox.system import process, procfs
 from devbox.system.files import remove_tree
 from devbox.volume import volumes
 
@@ -144,6 +144,6 @@ def await_death(container: Container, timeout: float | None) -> bool:
             return True
         poll = select.poll()
         poll.register(handle, select.POLLIN)
-        return bool(poll.poll(None if timeout is None else timeout * 1000))
+        return bool(poll.poll(None if timeout is None else min(timeout * 1000, process.LONGEST_POLL)))
     finally:
         os.close(handle)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from devbox.errors import UsageError
+from devbox.model.options_parse import HEALTH_TIME_LEAST
 from devbox.model.values_parse import parse_duration, parse_signal
 
 _Config = dict[str, Any]
@@ -157,7 +158,7 @@ def _health(config: _Config, text: str) -> None:
         key = {"interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod", "retries": "Retries"}
         seconds = match[1] != "retries"
         option = "--" + match[1]
-        health[key[match[1]]] = round(parse_duration(match[2], option) * 1e9) if seconds else int(match[2])
+        health[key[match[1]]] = _nanoseconds(match[2], option) if seconds else int(match[2])
         text = text[match.end() :]
     kind, _, rest = text.partition(" ")
     if kind.upper() == "NONE" and not rest.strip() and not health:
@@ -167,6 +168,13 @@ def _health(config: _Config, text: str) -> None:
         raise ValueError("write it as [OPTIONS] CMD command, or NONE")
     words = _exec_form(rest.strip())
     config["Healthcheck"] = {"Test": ["CMD", *words] if words else ["CMD-SHELL", rest.strip()], **health}
+
+
+def _nanoseconds(text: str, option: str) -> int:
+    seconds = parse_duration(text, option)
+    if 0 < seconds < HEALTH_TIME_LEAST:
+        raise ValueError(f"{option} cannot be less than 1ms")
+    return round(seconds * 1e9)
 
 
 _HANDLERS: Mapping[str, Callable[[_Config, str], None]] = {

@@ -10,6 +10,9 @@ from devbox.model.container import HealthCheck, LogConfig, Resources
 from devbox.model.values_parse import parse_cpus, parse_duration, parse_memory, parse_size
 
 SHARES_RANGE = (2, 262_144)
+HEALTH_TIME_LEAST = 0.001
+"""seconds, as docker has it"""
+IMAGE_INTERVAL_LEAST = 1.0
 _HOST_NAME = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*"
 _CPU_LIST = r"[0-9]{1,4}(?:-[0-9]{1,4})?(?:,[0-9]{1,4}(?:-[0-9]{1,4})?)*"
 
@@ -85,7 +88,7 @@ def parse_log(driver: str, options: Iterable[str]) -> LogConfig:
 def parse_health(options: Mapping[str, str], image: HealthCheck | None) -> HealthCheck | None:
     """--health-* by their last word (cmd, interval, ...; "" for not given) over the image's own check."""
     given = {name: value for name, value in options.items() if value}
-    base = image if image is not None and image.test and image.test[0] != "NONE" else None
+    base = _polite(image) if image is not None and image.test and image.test[0] != "NONE" else None
     if not given:
         return base
     if "cmd" in given:
@@ -104,11 +107,18 @@ def parse_health(options: Mapping[str, str], image: HealthCheck | None) -> Healt
     )
 
 
+def _polite(image: HealthCheck) -> HealthCheck:
+    """An image's check, which runs outside of the container's limits: a stranger's one may not be a busy loop."""
+    return image._replace(
+        interval=max(image.interval, IMAGE_INTERVAL_LEAST), timeout=max(image.timeout, HEALTH_TIME_LEAST)
+    )
+
+
 def _health_time(given: Mapping[str, str], name: str, default: float) -> float:
     if name not in given:
         return default
     seconds = parse_duration(given[name], f"--health-{name}")
-    if 0 < seconds < 0.001:
+    if 0 < seconds < HEALTH_TIME_LEAST:
         raise UsageError(f"--health-{name} {given[name]} is shorter than a millisecond")
     return seconds
 

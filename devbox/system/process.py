@@ -17,6 +17,8 @@ from typing import NamedTuple
 from devbox.errors import HostError
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LONGEST_POLL = (1 << 31) - 1
+"""milliseconds, 24 days: poll(2) takes no more"""
 PACKAGES = {
     "crun": "crun",
     "runc": "runc",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import time
 
-from tests.engine.conftest import Box
+from tests.engine.conftest import Box, leftovers
 
 
 def test_the_stdin_of_a_created_container_ends_with_the_one_who_starts_it(box: Box, name: str) -> None:
@@ -57,3 +58,12 @@ def test_limits_that_the_runtime_itself_needs(box: Box) -> None:
     if shutil.which("runc"):  # which does without the file
         words = ("--runtime", "runc", "--ulimit", "fsize=1024", "busybox", "sh", "-c", "ulimit -f")
         assert box.out("run", "--rm", *words) == "2"
+
+
+def test_a_month_is_not_too_long(box: Box, name: str) -> None:
+    words = ("--health-cmd", "true", "--health-interval", "1000h", "busybox", "sleep", "1000")
+    full = box.out("run", "-d", "--name", name, *words)
+    box("stop", "-t", "3000000", "-s", "KILL", name)
+    box("start", name)
+    time.sleep(0.5)
+    assert any("internal health" in process and full in process for process in leftovers(box.root))

@@ -94,6 +94,8 @@ def test_the_document_itself_stays_as_it_was() -> None:
         "ONBUILD FROM x",
         "HEALTHCHECK maybe",
         "HEALTHCHECK --interval=soon CMD x",
+        "HEALTHCHECK --interval=1ns CMD x",
+        "HEALTHCHECK --timeout=999us CMD x",
         "HEALTHCHECK --retries=x CMD y",
     ],
 )

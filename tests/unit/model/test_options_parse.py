@@ -89,6 +89,14 @@ class TestHealth:
         merged = parse_health({"interval": "0", "timeout": "0s", "retries": "0"}, self.image)
         assert merged == HealthCheck(("CMD", "probe"))
 
+    def test_an_image_does_not_choose_a_busy_loop_but_the_user_may(self) -> None:
+        hostile = self.image._replace(interval=1e-9, timeout=1e-9)
+        for given, interval in (({}, 1.0), ({"timeout": "2s"}, 1.0), ({"interval": "100ms"}, 0.1)):
+            kept = parse_health(given, hostile)
+            assert kept is not None
+            assert kept.interval == interval
+            assert kept.timeout >= 0.001
+
     def test_one_that_the_image_switched_off(self) -> None:
         assert parse_health({}, HealthCheck(("NONE",))) is None
 
