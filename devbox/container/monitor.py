@@ -45,6 +45,8 @@ def launch(root: Root, container: Container, *, held: Sequence[int]) -> Monitor:
     """
     report, sink = os.pipe()
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    # conmon leaves a file "oom" where it works, too, and mounting has left us among the layers
+    os.chdir(root.bundle(container.id))
     try:
         kept = ((fd, fd) for fd in (sink, *held))
         environment = process.minimal_environment({"_OCI_SYNCPIPE": str(sink)})
