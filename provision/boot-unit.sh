@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs (or with "remove" removes) a systemd unit that starts containers by their restart policy after a reboot.
+# Installs (or with "remove" removes) a systemd unit that ends containers in peace before a reboot
+# and starts them by their restart policy after it.
 set -euo pipefail
 unit=/etc/systemd/system/devbox.service
 
@@ -25,14 +26,19 @@ RemainAfterExit=yes
 # conmon and the containers are to stay when the command has ended
 KillMode=process
 ExecStart=$devbox internal boot --root /var/lib/devbox --run /run/devbox
+# before a reboot each gets its stop signal and as much time as 'devbox stop' would give it, 90 s at most
+ExecStop=$devbox internal shutdown --root /var/lib/devbox --run /run/devbox
+TimeoutStopSec=110
 
 [Install]
 WantedBy=multi-user.target
 UNIT
         systemctl daemon-reload
-        systemctl enable devbox.service
+        # started now, too: only a unit that was is asked to stop the containers before a reboot
+        systemctl enable --now devbox.service
         ;;
     remove)
+        # not --now: the containers are to go on
         systemctl disable devbox.service || true
         rm -f "$unit"
         systemctl daemon-reload

@@ -38,4 +38,5 @@ COMMANDS = (
         anywhere=True,
     ),
     _internal("boot", "Start what a restart policy wants after a reboot"),
+    _internal("shutdown", "End every container before the machine goes off"),
 )

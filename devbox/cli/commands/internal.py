@@ -47,6 +47,14 @@ def boot(context: Context, _: Invocation) -> int:
     return 125 if failures else 0
 
 
+def shutdown(context: Context, _: Invocation) -> int:
+    """End every container before the machine goes off; those that `boot` starts come back then."""
+    from devbox.container import poweroff
+
+    poweroff.shut_down(context.reconciled())
+    return 0
+
+
 def agent(_: Context, __: Invocation) -> int:
     """Stay in a machine and run what its host asks for; hot commands are loaded before they are asked for."""
     from devbox.cli import main
