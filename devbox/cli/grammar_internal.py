@@ -37,6 +37,20 @@ COMMANDS = (
         hidden=True,
         anywhere=True,
     ),
+    *(
+        Command(
+            ("internal", verb),
+            f"devbox.cli.commands.carrying:{verb}",
+            title,
+            (Argument("directory"),),
+            hidden=True,
+        )
+        for verb, title in (
+            ("receive", "Take in files of a host that travel with a command"),
+            ("give", "Hand files over to a host"),
+            ("drop", "Delete what was taken in"),
+        )
+    ),
     _internal("boot", "Start what a restart policy wants after a reboot"),
     _internal("shutdown", "End every container before the machine goes off"),
 )

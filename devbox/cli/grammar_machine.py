@@ -70,6 +70,15 @@ COMMANDS = (
         anywhere=True,
     ),
     Command(
+        ("machine", "explain"),
+        "devbox.cli.commands.explain:explain",
+        "Show what of a command would go to a machine, without running it",
+        (Argument("words", "+", metavar="COMMAND [ARG...]"),),
+        (_WHICH, _JSON),
+        interspersed=False,
+        anywhere=True,
+    ),
+    Command(
         ("machine", "logs"),
         _MACHINE + "logs",
         "Show what Vagrant printed about a machine",

@@ -4,39 +4,51 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from devbox.cli import grammar
 from devbox.cli.context import Context
 from devbox.cli.grammar import Command
-from devbox.errors import NotFoundError, RefusedError
+from devbox.errors import NotFoundError
 from devbox.model.invocation import Invocation
 
 if TYPE_CHECKING:
     from devbox.machine.translate import Translated
+
+SCRATCH = "/var/tmp/devbox-carried/"
+"""in a machine, on its disk: what is carried there may be large"""
 
 
 def run(context: Context, command: Command, invocation: Invocation, machine: str) -> int:
     """Run a parsed command in a machine, joined to our streams; its exit code."""
     from devbox.machine import proxy
 
-    translated = translate(context, command, invocation, machine)
-    places = [(each.what, each.host) for each in translated.send]
-    for what, path in places + [(each.what, each.host) for each in translated.fetch]:
-        raise RefusedError(
-            f"{what}: {path} lies in no share of the machine, and is not carried there yet",
-            hint="use a file in a share, or a stream: devbox cp - CONTAINER:PATH < TAR",
-        )
+    directory = SCRATCH + os.urandom(16).hex()
+    translated = translate(context, command, invocation, machine, directory)
     context.flush()
+
+    def perform(one: Invocation) -> int:
+        return proxy.run(one, machine, translated.cwd, context.environ)
+
+    if not translated.send and not translated.fetch:
+        return _streamed(translated, perform)
+    from devbox.machine import carry
+
+    return carry.run(translated, directory, perform)
+
+
+def _streamed(translated: Translated, perform: Callable[[Invocation], int]) -> int:
     with _streams(translated) as written:
-        code = proxy.run(translated.invocation, machine, translated.cwd, context.environ)
+        code = perform(translated.invocation)
         if written and code == 0:
             os.replace(written, translated.stdout)
-        return code
+    return code
 
 
-def translate(context: Context, command: Command, invocation: Invocation, machine: str) -> Translated:
+def translate(
+    context: Context, command: Command, invocation: Invocation, machine: str, scratch: str
+) -> Translated:
     """The command as the machine must see it."""
     from devbox.machine import hostfiles, places, settings, shares
     from devbox.machine import translate as translation
@@ -50,6 +62,7 @@ def translate(context: Context, command: Command, invocation: Invocation, machin
         hostfiles.Disk(),
         name,
         places.settings_file(),
+        scratch,
     )
     return translation.translate(invocation, grammar.kinds(command), wish)
 

@@ -34,5 +34,5 @@ class Wish(NamedTuple):
     """its name, for messages"""
     settings: str = ""
     """the file that a refusal names"""
-    scratch: str = "/run/devbox/carried"
+    scratch: str = ""
     """a directory of the machine for what is sent and fetched, the command's own"""

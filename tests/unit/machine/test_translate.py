@@ -80,6 +80,7 @@ def run(
         Files(platform, WINDOWS if platform == "win32" else UNIX),
         "dev",
         "machines.toml",
+        S,
     )
     return translate(parse(command, line[named:]), grammar.kinds(command), wish)
 
