@@ -20,6 +20,7 @@ from typing import NamedTuple
 from devbox.container import exec_process, keyboard, keys
 from devbox.container.exec_process import Request
 from devbox.container.pump import Flow, Outlet, drain, pump, reader, writer
+from devbox.container.telling import Execution
 from devbox.model.container import Container
 from devbox.store.database import Store
 from devbox.system import process, procfs, terminal
@@ -45,13 +46,19 @@ def execute(store: Store, container: Container, request: Request, options: Optio
 
     Raises what `exec_process.start` does, and BrokenPipeError when nobody reads our output.
     """
+    events = Execution(store, container, request.command)
     if options.detach:
         _detached(store, container, request)
+        events.started()
         return 0
     become_subreaper()
-    if request.tty:
-        return _in_terminal(store, container, request, options)
-    return _in_pipes(store, container, request, options)
+    join = _in_terminal if request.tty else _in_pipes
+    code = join(store, container, request, options, events)
+    if code is None:
+        events.left()
+        return 0
+    events.ended(code)
+    return code
 
 
 def capture(
@@ -118,7 +125,9 @@ def _without_streams(store: Store, container: Container, request: Request) -> ex
         return exec_process.start(store, container, request, (null, null, null))
 
 
-def _in_pipes(store: Store, container: Container, request: Request, options: Options) -> int:
+def _in_pipes(
+    store: Store, container: Container, request: Request, options: Options, events: Execution
+) -> int | None:
     stdin, feed = os.pipe() if options.stdin else (os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1)
     out, stdout = os.pipe()
     err, stderr = os.pipe()
@@ -127,6 +136,7 @@ def _in_pipes(store: Store, container: Container, request: Request, options: Opt
     finally:
         for fd in (stdin, stdout, stderr):
             os.close(fd)
+    events.started()
     outputs = [_output(out, 1), _output(err, 2)]
     inputs = [_input(feed)] if options.stdin else []
     _pump_until_exit(pid, [*outputs, *inputs])
@@ -134,8 +144,12 @@ def _in_pipes(store: Store, container: Container, request: Request, options: Opt
     return _exit_code(pid)
 
 
-def _in_terminal(store: Store, container: Container, request: Request, options: Options) -> int:
+def _in_terminal(
+    store: Store, container: Container, request: Request, options: Options, events: Execution
+) -> int | None:
+    """The exit code, None when the user detaches."""
     started = _without_streams(store, container, request)
+    events.started()
     console = started.console
     os.set_blocking(console, False)
     output = _output(console, 1)
@@ -159,7 +173,7 @@ def _in_terminal(store: Store, container: Container, request: Request, options: 
             drain([output], _PTY_PATIENCE)
             return _exit_code(started.pid)
     _hold(console)
-    return 0
+    return None
 
 
 def _pump_until_exit(

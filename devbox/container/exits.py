@@ -10,7 +10,7 @@ import os
 import select
 import time
 
-from devbox.container import again, cgroups, locks, logger, monitor, records
+from devbox.container import again, cgroups, locks, logger, monitor, records, telling
 from devbox.container.runtime import delete_from_runtime, deleting
 from devbox.model.container import Container
 from devbox.network import endpoints, firewall, hosts
@@ -65,7 +65,10 @@ def release(store: Store, container: Container) -> None:
                 store, container,
                 "status", "pid", "pid_start", "monitor_pid", "exit_code", "finished", "oom_killed", "error",
             )  # fmt: skip
+            if container.oom_killed:
+                records.announce(store, container, "oom")
             records.announce(store, container, "die", exitCode=str(container.exit_code))
+            telling.volumes(store, container, "unmount")
         if has_network:
             hosts.refresh_peers(store, container.id)
     remove_tree(store.root.bundle(container.id))

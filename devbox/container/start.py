@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from devbox.container import copyup, health, locks, logger, monitor, records, runtime, seccomp_cache
+from devbox.container import copyup, health, locks, logger, monitor, records, runtime, seccomp_cache, telling
 from devbox.container.bundle import write_bundle
 from devbox.container.exits import abandon, is_running
 from devbox.container.mounting import mount_rootfs
@@ -52,7 +52,7 @@ def start(store: Store, container_id: str, *, attach: Attach | None = None, rest
         links.check_running(store, container)
         with _undone_on_failure(store, container):
             started = _start(store, container, attach)
-            started = _record(store, started, restart=restart)
+            started = _record(store, started, attached=attach is not None, restart=restart)
     if started.config.endpoints:
         hosts.refresh_peers(store, container_id)
     if health.wanted(started):
@@ -132,7 +132,7 @@ def _claim_network(store: Store, container: Container, descriptors: contextlib.E
     return network
 
 
-def _record(store: Store, container: Container, *, restart: bool) -> Container:
+def _record(store: Store, container: Container, *, attached: bool, restart: bool) -> Container:
     running = container._replace(
         status="running",
         started=time.time(),
@@ -150,5 +150,8 @@ def _record(store: Store, container: Container, *, restart: bool) -> Container:
             "status", "pid", "pid_start", "monitor_pid", "boot_id", "started", "finished", "exit_code",
             "oom_killed", "error", "restart_count", "stopped_by_user", "health",
         )  # fmt: skip
+        if attached:
+            records.announce(store, running, "attach")
+        telling.volumes(store, running, "mount")
         records.announce(store, running, "start")
     return running

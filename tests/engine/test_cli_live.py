@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -65,9 +66,51 @@ def test_events_are_told_as_they_happen(box: Box, name: str) -> None:
         time.sleep(0.5)
         box("run", "--name", name, "busybox", "true")
         box("rm", name)
-        actions = [follower.stdout.readline().decode().strip() for _ in range(4)]
+        actions = [follower.stdout.readline().decode().strip() for _ in range(5)]
         follower.kill()
-    assert actions == ["create", "start", "die", "destroy"]
+    assert actions == ["create", "attach", "start", "die", "destroy"]
+
+
+def test_volumes_and_further_processes_are_events(box: Box, name: str) -> None:
+    box("run", "-d", "--name", name, "-v", f"{name}:/data:ro", "busybox", "sleep", "1000")
+    assert box("exec", name, "sh", "-c", "exit 3", check=False).returncode == 3
+    box("exec", "-d", name, "true")
+    assert "events" not in box.fails("exec", name, "nosuch", code=127)
+    box("stop", "-t", "0", name)
+    full = box.out("inspect", "-f", "{{.Id}}", name)
+    box("rm", name)
+    box("volume", "rm", name)
+    shown = box.out("events", "--since", "1m", "--until", "0s", "--format", "json").splitlines()
+    seen = [event for event in map(json.loads, shown) if event["Actor"]["ID"] in (full, name)]
+    exec_ = ["exec_create", "exec_start"]
+    assert [event["Action"].partition(":")[0] for event in seen] == [
+        *("create", "create", "mount", "start", *exec_, "exec_die", *exec_),
+        *("die", "unmount", "stop", "destroy", "destroy"),
+    ]
+    first, last = seen[4]["Actor"]["Attributes"], seen[6]["Actor"]["Attributes"]
+    assert seen[4]["Action"] == "exec_create: sh -c exit 3"
+    assert first["execID"] == last["execID"] != seen[7]["Actor"]["Attributes"]["execID"]
+    assert last["exitCode"] == "3"
+    mount = {
+        "container": full,
+        "destination": "/data",
+        "driver": "local",
+        "propagation": "",
+        "read/write": "false",
+    }
+    assert seen[2]["Actor"]["Attributes"] == mount
+
+
+def test_an_exec_needs_no_room_for_its_events(box: Box, name: str) -> None:
+    box("run", "-d", "--name", name, "busybox", "sleep", "1000")
+    with sqlite3.connect(box.root / "state.db") as db:
+        db.execute("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'full'); END")
+    try:
+        assert box("exec", name, "echo", "there").stdout == "there\n"
+    finally:
+        with sqlite3.connect(box.root / "state.db") as db:
+            db.execute("DROP TRIGGER full")
+        db.close()
 
 
 def test_ps_and_inspect_agree_on_a_running_container(box: Box, name: str) -> None:

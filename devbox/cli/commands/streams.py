@@ -89,6 +89,7 @@ def attach(context: Context, invocation: Invocation) -> int:
     """Join our streams to a running container's; its exit code, or 0 when the user detaches."""
     from devbox.container import attach as joining
     from devbox.container import exits, keys, life, records
+    from devbox.container.telling import tell
     from devbox.system import procfs
 
     store = context.reconciled()
@@ -116,8 +117,12 @@ def attach(context: Context, invocation: Invocation) -> int:
         procfs.send_signal(container.pid, container.pid_start, number)
 
     session = joining.connect(store.root.bundle(container.id))
+    tell(store, container, "attach")
     ended = session.run(options, forward if invocation.flag("sig_proxy") and not config.tty else None)
-    return 0 if ended == "detached" else life.wait(store, container.id)
+    if ended == "detached":
+        tell(store, container, "detach")
+        return 0
+    return life.wait(store, container.id)
 
 
 def execute(context: Context, invocation: Invocation) -> int:
