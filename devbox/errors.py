@@ -11,6 +11,7 @@ what is wrong, an optional hint that says what to do, and the exit code of the c
     ├── RefusedError            125  hostile or broken input: image, archive, path
     ├── StoreError              125  the store is damaged, full, read-only or newer than this devbox
     ├── HostError               125  this machine lacks something: root, kernel feature, program
+    ├── RegistryError           125  a registry cannot be reached, or does not let us
     ├── ContainerRuntimeError   125  the OCI runtime or its monitor failed
     ├── ConnectionLostError     125  the connection to a machine broke while a command ran there
     ├── MachineGoneError        125  a machine does not answer any more: frozen, killed, switched off
@@ -58,6 +59,10 @@ class StoreError(DevboxError):
 
 class HostError(DevboxError):
     """This machine lacks something devbox needs."""
+
+
+class RegistryError(DevboxError):
+    """A registry cannot be reached, fails, or does not let us."""
 
 
 class ContainerRuntimeError(DevboxError):

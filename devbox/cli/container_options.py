@@ -6,6 +6,7 @@ import sys
 
 assert sys.platform == "linux"
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 
@@ -17,7 +18,8 @@ from devbox.cli import process_options
 from devbox.container import runtime, spec_mounts, users
 from devbox.container.create import Request
 from devbox.errors import NotFoundError, RefusedError, UsageError
-from devbox.image import catalog, config
+from devbox.image import catalog
+from devbox.image.config import fits
 from devbox.model import codec
 from devbox.model.container import ContainerConfig, HealthCheck
 from devbox.model.image import Image, ImageConfig
@@ -34,7 +36,7 @@ def wish(store: Store, invocation: Invocation, environ: Mapping[str, str], cwd: 
     """What `run` or `create` asks for, every value of it checked; nothing is changed yet."""
     process_options.check_text(invocation)
     _check_conflicts(invocation)
-    image = _image(store, invocation)
+    image = _image(store, invocation, environ)
     wanted = _process(ContainerConfig(), invocation, image.config, environ, cwd)
     wanted = _life(wanted, invocation, image.config)
     wanted = wanted._replace(
@@ -107,30 +109,27 @@ def _check_conflicts(invocation: Invocation) -> None:
         raise UsageError(f"invalid --pull {invocation.text('pull')!r}", hint="use always, missing or never")
 
 
-def _image(store: Store, invocation: Invocation) -> Image:
-    """The image, which must be here: there is nowhere to pull from yet."""
-    name = invocation.text("image")
-    hint = "make one with 'devbox bootstrap', or bring one with 'devbox load' or 'devbox import'"
-    if invocation.text("pull") == "always":
-        raise UsageError(f"{name} cannot be pulled: devbox does not talk to registries yet", hint=hint)
-    try:
-        image = catalog.find(store, name)
-    except NotFoundError as error:
-        raise NotFoundError(error.message, hint=hint) from error
-    _check_platform(image, invocation.text("platform"), name)
-    return image
+def _image(store: Store, invocation: Invocation, environ: Mapping[str, str]) -> Image:
+    """The image that is here, or else the registry's."""
+    if invocation.text("pull") != "always":
+        with contextlib.suppress(NotFoundError):
+            image = catalog.find(store, invocation.text("image"))
+            if fits(image, invocation.text("platform")):
+                return image
+    return _transferred(store, invocation, environ)
 
 
-def _check_platform(image: Image, wanted: str, name: str) -> None:
-    if not wanted or wanted == "linux":
-        return
-    architecture, variant = config.platform_of(wanted)
-    if architecture != image.architecture or variant not in ("", image.variant):
-        actual = "/".join(filter(None, (image.os, image.architecture, image.variant)))
-        raise NotFoundError(
-            f"image {name} is not for the platform {wanted}: it is for {actual}",
-            hint="load or bootstrap an image for it",
-        )
+def _transferred(store: Store, invocation: Invocation, environ: Mapping[str, str]) -> Image:
+    from devbox.cli.progress import progress
+    from devbox.image import transfer
+
+    policy: transfer.Policy = "always"
+    if invocation.text("pull") != "always":
+        policy = "missing" if invocation.text("pull") == "missing" else "never"
+    shown = progress(sys.stderr, quiet=invocation.flag("quiet"))
+    return transfer.ensure(
+        store, invocation.text("image"), policy, invocation.text("platform"), shown, environ=environ
+    )
 
 
 def _process(

@@ -81,6 +81,7 @@ class Command(NamedTuple):
 
 
 GROUPS = {
+    "builder": "Manage builds",
     "container": "Manage containers",
     "image": "Manage images",
     "machine": "Manage virtual machines with an engine in them",
@@ -89,7 +90,7 @@ GROUPS = {
     "volume": "Manage volumes",
 }
 HIDDEN_GROUPS = ("internal",)
-_FILES = ("container", "run", "image", "network", "volume", "machine", "system", "internal")
+_FILES = ("container", "run", "image", "build", "registry", "network", "volume", "machine", "system", "internal")
 _FILE_OF = {
     **dict.fromkeys(("run", "create", "exec", "update"), "run"),
     **dict.fromkeys(
@@ -100,6 +101,9 @@ _FILE_OF = {
         "container",
     ),
     **dict.fromkeys(("image", "images", "tag", "rmi", "history", "load", "save", "import", "bootstrap"), "image"),
+    **dict.fromkeys(("pull", "push"), "image"),
+    **dict.fromkeys(("login", "logout", "search"), "registry"),
+    **dict.fromkeys(("build", "builder"), "build"),
     "network": "network",
     "volume": "volume",
     "machine": "machine",
@@ -184,6 +188,8 @@ def _candidates(path: tuple[str, ...]) -> Iterator[Command]:
         yield from _load("container")
     elif path[0] in _FILE_OF:
         yield from _load(_FILE_OF[path[0]])
+        if path == ("image", "build"):
+            yield from _load("build")
 
 
 def _load(name: str) -> tuple[Command, ...]:

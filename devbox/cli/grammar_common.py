@@ -11,3 +11,4 @@ FORMAT_INSPECT = text("-f --format", "FORMAT", "json or a Go template", complete
 FORCE = flag("-f --force", "Do not ask")
 NO_TRUNC = flag("--no-trunc", "Do not shorten the output")
 KEEP_VERSIONS = text("--keep-versions", "NUMBER", "Images of each name to keep for 'image rollback'", default="5")
+INSECURE = flag("--insecure", "Take plain HTTP and certificates that nobody knows")

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from devbox.cli.grammar import Argument, Command, flag, many, text
-from devbox.cli.grammar_common import FILTER, FORCE, FORMAT, FORMAT_INSPECT, KEEP_VERSIONS, NO_TRUNC, PRUNE_FILTER
+from devbox.cli.grammar_common import (
+    FILTER,
+    FORCE,
+    FORMAT,
+    FORMAT_INSPECT,
+    INSECURE,
+    KEEP_VERSIONS,
+    NO_TRUNC,
+    PRUNE_FILTER,
+)
 
 _IMAGE = "devbox.cli.commands.image:"
 _LISTING = "devbox.cli.commands.image_listing:"
+_REGISTRY = "devbox.cli.commands.registry:"
 _VERSIONS = "devbox.cli.commands.versions:"
 _MANY = (Argument("images", "+", complete="image"),)
 _NAME = Argument("name", complete="image", metavar="NAME[:TAG]")
@@ -97,6 +107,32 @@ COMMANDS = (
             flag("-q --quiet", "Do not show progress"),
         ),
         aliases=(("load",),),
+    ),
+    Command(
+        ("image", "pull"),
+        _REGISTRY + "pull",
+        "Fetch an image from a registry",
+        (Argument("name", metavar="NAME[:TAG|@DIGEST]"),),
+        (
+            flag("-a --all-tags", "Fetch all tags of the repository"),
+            text("--platform", "OS/ARCH[/VARIANT]", "Take the image of another platform"),
+            flag("-q --quiet", "Print the image's name only"),
+            INSECURE,
+        ),
+        aliases=(("pull",),),
+    ),
+    Command(
+        ("image", "push"),
+        _REGISTRY + "push",
+        "Put an image into a registry",
+        (Argument("name", complete="image", metavar="NAME[:TAG]"),),
+        (
+            flag("-a --all-tags", "Push all tags of the repository"),
+            text("--compression-format", "METHOD", "gzip or zstd", default="gzip", complete="gzip|zstd"),
+            flag("-q --quiet", "Print the image's name only"),
+            INSECURE,
+        ),
+        aliases=(("push",),),
     ),
     Command(
         ("image", "save"),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from devbox.errors import RefusedError
 from devbox.image.strictjson import parse_object
 from devbox.model.container import HealthCheck
-from devbox.model.image import HistoryEntry, ImageConfig
+from devbox.model.image import HistoryEntry, Image, ImageConfig
 from devbox.model.reference import DIGEST
 
 LAYERS_MAX = 250
@@ -124,6 +124,14 @@ def platform_of(text: str) -> tuple[str, str]:
     if not 1 <= len(parts) <= 2 or not all(re.fullmatch(r"[a-z0-9_]+", part) for part in parts):
         raise UsageError(f"invalid platform: {text!r}", hint="write it as linux/amd64 or linux/arm/v7")
     return _ARCHITECTURES.get(parts[0], parts[0]), parts[1] if len(parts) > 1 else ""
+
+
+def fits(image: Image, platform: str) -> bool:
+    """Whether an image is for a platform of --platform, "" or "linux" being any."""
+    if platform in ("", "linux"):
+        return True
+    architecture, variant = platform_of(platform)
+    return image.architecture == architecture and variant in ("", image.variant)
 
 
 def parse_time(text: str) -> float:

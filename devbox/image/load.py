@@ -56,10 +56,10 @@ def load(store: Store, path: str = "", *, progress: Progress = lambda _: None) -
         blobs: dict[str, Blob] = {}
         for image in images:
             blobs.update(zip(image.diff_ids, image.found.layers, strict=True))
-        with _missing(store, list(blobs)) as missing:
+        with missing(store, list(blobs)) as absent:
             prepared = []
-            for number, diff_id in enumerate(missing, 1):
-                progress(f"unpacking layer {number} of {len(missing)}: {diff_id.removeprefix('sha256:')[:12]}")
+            for number, diff_id in enumerate(absent, 1):
+                progress(f"unpacking layer {number} of {len(absent)}: {diff_id.removeprefix('sha256:')[:12]}")
                 prepared.append(unpack_layer(archive, blobs[diff_id], diff_id, f"{place}/{number}"))
             layers.sync(store)
             with store.transaction() as db:
@@ -92,7 +92,7 @@ def _read(archive: Archive, found: Found) -> _Wanted:
 
 
 @contextlib.contextmanager
-def _missing(store: Store, diff_ids: Sequence[str]) -> Iterator[list[str]]:
+def missing(store: Store, diff_ids: Sequence[str]) -> Iterator[list[str]]:
     """The layers that the store lacks, which nobody else makes meanwhile; the others are held."""
     absent = _absent(store, diff_ids)
     with layers.making(store, absent):

@@ -28,7 +28,7 @@ MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
-_LAYER_TYPES = re.compile(
+LAYER_TYPES = re.compile(
     r"application/vnd\.oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip|\+zstd)?"
     r"|application/vnd\.docker\.image\.rootfs\.diff\.tar(?:\.gzip|\.zstd)?"
 )
@@ -115,7 +115,7 @@ def _name(text: str) -> str:
 
 def _oci(archive: Archive) -> Iterator[Found]:
     index = parse_object(archive.read("index.json"), "index.json")
-    for descriptor in _descriptors(index, "manifests", "index.json", IMAGES_MAX):
+    for descriptor in descriptors(index, "manifests", "index.json", IMAGES_MAX):
         names = _names(descriptor)
         if descriptor.get("mediaType") in INDEX_TYPES:
             for inner in _for_here(archive, descriptor, 1):
@@ -134,7 +134,7 @@ def _for_here(archive: Archive, descriptor: Mapping[str, Any], depth: int) -> li
     index = _document(archive, descriptor)
     if "layers" in index or "config" in index:
         raise RefusedError("an index of the archive says that it is a manifest, too")
-    for inner in _descriptors(index, "manifests", "an index", IMAGES_MAX):
+    for inner in descriptors(index, "manifests", "an index", IMAGES_MAX):
         if inner.get("mediaType") in INDEX_TYPES:
             found = _for_here(archive, inner, depth + 1)
             if found:
@@ -163,9 +163,9 @@ def _oci_image(archive: Archive, descriptor: Mapping[str, Any], names: tuple[str
     config = manifest.get("config")
     if not isinstance(config, dict):
         raise RefusedError("a manifest of the archive has no config")
-    layers = _descriptors(manifest, "layers", "a manifest", LAYERS_MAX)
+    layers = descriptors(manifest, "layers", "a manifest", LAYERS_MAX)
     for layer in layers:
-        if not _LAYER_TYPES.fullmatch(str(layer.get("mediaType"))):
+        if not LAYER_TYPES.fullmatch(str(layer.get("mediaType"))):
             raise RefusedError(f"a layer of the archive is of unknown type {str(layer.get('mediaType'))[:100]!r}")
     return Found(_blob(archive, config), tuple(_blob(archive, layer) for layer in layers), names)
 
@@ -193,7 +193,8 @@ def read(archive: Archive, blob: Blob) -> bytes:
     return data
 
 
-def _descriptors(document: Mapping[str, Any], key: str, what: str, most: int) -> list[dict[str, Any]]:
+def descriptors(document: Mapping[str, Any], key: str, what: str, most: int) -> list[dict[str, Any]]:
+    """The objects in a list of a document; RefusedError names the document `what`."""
     value = document.get(key)
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise RefusedError(f"{what} has no list of {key}")

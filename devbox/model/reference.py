@@ -31,6 +31,11 @@ class Reference(NamedTuple):
         return f"{self.domain}/{self.path}"
 
     @property
+    def name(self) -> str:
+        """The form in which it is shown whole: with its digest if it has one, else with its tag."""
+        return f"{self.repository}@{self.digest}" if self.digest else self.tagged
+
+    @property
     def tagged(self) -> str:
         """ "docker.io/library/busybox:latest": the form in the `tags` table"""
         return f"{self.repository}:{self.tag or DEFAULT_TAG}"

@@ -24,6 +24,7 @@ PACKAGES = {
     "runc": "runc",
     "conmon": "conmon",
     "xz": "xz-utils",
+    "igzip": "isal",
     "nft": "nftables",
     "flock": "util-linux",
     "skopeo": "skopeo",

@@ -20,13 +20,14 @@ MAY_IMPORT = {
     "system": GROUND,
     "store": GROUND | {"system"},
     "__main__": {"cli"},
-    "image": ENGINE_GROUND,
+    "registry": GROUND | {"system"},
+    "image": ENGINE_GROUND | {"registry"},
     "network": ENGINE_GROUND,
     "volume": ENGINE_GROUND,
     "container": ENGINE_GROUND | {"image", "network", "volume"},
     "build": ENGINE_GROUND | {"image", "network", "volume", "container"},
     "machine": GROUND,
-    "cli": ENGINE_GROUND | {"image", "network", "volume", "container", "build", "machine"},
+    "cli": ENGINE_GROUND | {"registry", "image", "network", "volume", "container", "build", "machine"},
 }
 ONLY_IN = {
     "subprocess": {"system", "machine"},  # the machine room runs where there is no devbox.system

@@ -1,0 +1,117 @@
+"""`pull`: an image of a registry into the store; what is here already is not fetched."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from devbox.image import catalog, config, forms, layers, load, remote
+from devbox.image.archive import DirectoryArchive
+from devbox.image.fetching import Fetching
+from devbox.image.manifests import Blob as Stored
+from devbox.image.progress import Progress, short
+from devbox.image.remote import RemoteImage
+from devbox.model.image import Image
+from devbox.model.reference import Reference, familiar
+from devbox.registry import repository as registry
+from devbox.registry.repository import Blob, Repository
+from devbox.store.database import Store
+from devbox.store.scratch import scratch
+from devbox.system.walk import open_root, opened
+
+
+class How(NamedTuple):
+    """In what manner images travel."""
+
+    environ: Mapping[str, str]
+    platform: str = ""
+    """OS/ARCHITECTURE[/VARIANT], this machine's for "" """
+    insecure: bool = False
+    compression: str = "gzip"
+    progress: Progress = Progress()
+
+
+class Pulled(NamedTuple):
+    """An image that is here now."""
+
+    image: Image
+    digest: str
+    """of what the reference names in the registry: a manifest or an index"""
+    fresh: bool
+    """whether the name meant something else before"""
+
+
+def pull(store: Store, reference: Reference, how: How) -> Pulled:
+    """Fetch what is missing of an image and let its name mean it.
+
+    Raises NotFoundError, RegistryError, and RefusedError for what is hostile, and leaves nothing of it.
+    """
+    repository, top = registry.find(reference, how.environ, insecure=how.insecure)
+    try:
+        found = remote.read(repository, top, how.platform)
+        image_id, fresh = _take(store, repository, found, how.progress)
+    finally:
+        repository.close()
+    return Pulled(catalog.by_id(store, image_id), top.digest, fresh)
+
+
+def _take(store: Store, repository: Repository, found: RemoteImage, progress: Progress) -> tuple[str, bool]:
+    """Have an image in the store, and the reference mean it; its id, and whether that is news."""
+    diff_ids = config.parse(found.document).diff_ids
+    blobs = dict(zip(diff_ids, found.layers, strict=True))
+    with scratch(store.root, "pull") as place, load.missing(store, list(blobs)) as absent:
+        for diff_id, blob in blobs.items():
+            progress.state(short(blob.digest), "Pulling fs layer" if diff_id in absent else "Already exists")
+        prepared = _fetch(repository, {diff_id: blobs[diff_id] for diff_id in absent}, place, progress)
+        layers.sync(store)
+        with store.transaction() as db:
+            made = layers.record(store, db, prepared)
+            ids = [made.get(diff_id) or layers.find(db, diff_id) or 0 for diff_id in diff_ids]
+            image_id = catalog.insert(store, db, found.document, ids)
+            for diff_id in absent:  # of what was here already nobody has seen the registry's bytes
+                forms.note(db, blobs[diff_id], made[diff_id], repository.reference.repository)
+            return image_id, _name(store, db, repository.reference, image_id, found.top)
+
+
+def _name(store: Store, db: sqlite3.Connection, reference: Reference, image_id: str, digest: str) -> bool:
+    """[tx] Let the reference mean an image from now on; False when it did already."""
+    full = f"{reference.repository}@{digest}"
+    before = db.execute("SELECT image_id FROM image_digests WHERE name = ?", (full,)).fetchone()
+    db.execute("INSERT OR REPLACE INTO image_digests (name, image_id) VALUES (?, ?)", (full, image_id))
+    if reference.digest:
+        fresh = before is None or before["image_id"] != image_id
+    else:
+        fresh = catalog.move_tag(store, db, reference.tagged, image_id, "pull")
+    name = familiar(reference.name)
+    store.event("image", "pull", name, {"name": familiar(reference.repository)})
+    return fresh
+
+
+def _fetch(
+    repository: Repository, wanted: Mapping[str, Blob], place: str, progress: Progress
+) -> list[layers.Prepared]:
+    """Fetch and unpack layers, by diff_id, into directories of `place`: one is unpacked while others come."""
+    prepared = []
+    os.makedirs(place + "/blobs")
+    with Fetching(repository, list(wanted.values()), place + "/blobs", progress) as fetching:
+        for number, (diff_id, blob) in enumerate(wanted.items()):
+            name = fetching.wait_for(blob)
+            progress.state(short(blob.digest), "Extracting")
+            prepared.append(_unpack(place, name, diff_id, f"{place}/{number}"))
+            progress.state(short(blob.digest), "Pull complete")
+    return prepared
+
+
+def _unpack(place: str, name: str, diff_id: str, target: str) -> layers.Prepared:
+    with contextlib.ExitStack() as stack:
+        archive = DirectoryArchive(stack.enter_context(opened(open_root(place + "/blobs"))), stack)
+        prepared = load.unpack_layer(archive, Stored(name), diff_id, target)
+    os.unlink(f"{place}/blobs/{name}")
+    return prepared
