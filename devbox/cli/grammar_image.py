@@ -180,7 +180,12 @@ COMMANDS = (
         "devbox.cli.commands.inspecting:inspect",
         "Show everything about images",
         _MANY,
-        (FORMAT_INSPECT,),
+        (
+            FORMAT_INSPECT,
+            flag("--remote", "Ask the registry, and fetch nothing"),
+            text("--platform", "OS/ARCH[/VARIANT]", "With --remote: the image of another platform"),
+            INSECURE,
+        ),
     ),
     Command(
         ("image", "prune"),

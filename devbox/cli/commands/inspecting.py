@@ -21,19 +21,40 @@ Document = dict[str, Any]
 
 def inspect(context: Context, invocation: Invocation) -> int:
     """Print the documents of all that were found; the others are reported and make the command fail."""
-    kinds = _kinds(invocation)
     references = next(value for value in invocation.params.values() if isinstance(value, tuple))
-    sized = bool(invocation.params.get("size"))
-    store = context.reconciled()
+    find = _remote(context, invocation) if invocation.params.get("remote") else _local(context, invocation)
     found: list[Document] = []
     errors: list[DevboxError] = []
     for reference in references:
         try:
-            found.append(_document(store, reference, kinds, sized=sized))
+            found.append(find(reference))
         except DevboxError as error:
             errors.append(error)
     documents(context, invocation, found)
     return max((context.report(failure) for failure in errors), default=0)
+
+
+def _local(context: Context, invocation: Invocation) -> Callable[[str], Document]:
+    kinds = _kinds(invocation)
+    sized = bool(invocation.params.get("size"))
+    store = context.reconciled()
+    return lambda reference: _document(store, reference, kinds, sized=sized)
+
+
+def _remote(context: Context, invocation: Invocation) -> Callable[[str], Document]:
+    from devbox.cli.documents.remote import document
+    from devbox.model.reference import parse
+    from devbox.registry import repository as registry
+
+    def find(reference: str) -> Document:
+        insecure = invocation.flag("insecure")
+        repository, manifest = registry.find(parse(reference), context.environ, insecure=insecure)
+        try:
+            return document(repository, manifest, invocation.text("platform"))
+        finally:
+            repository.close()
+
+    return find
 
 
 def _kinds(invocation: Invocation) -> tuple[str, ...]:

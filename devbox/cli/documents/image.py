@@ -13,7 +13,7 @@ from devbox.cli.documents import keys, listed, mapped, mapped_or_nil
 from devbox.cli.template_values import ABSENT, ABSENT_TEXT
 from devbox.cli.units import rfc3339
 from devbox.image import catalog
-from devbox.model.image import Image
+from devbox.model.image import Image, ImageConfig
 from devbox.model.reference import familiar
 from devbox.store.database import Store
 
@@ -31,7 +31,7 @@ def document(store: Store, image: Image) -> dict[str, Any]:
         "Created": rfc3339(image.created),
         "DockerVersion": str(written.get("docker_version") or ""),
         "Author": image.author,
-        "Config": _config(image, written.get("config") or {}),
+        "Config": settings(image.config, written.get("config") or {}),
         "Architecture": image.architecture,
         "Variant": image.variant or ABSENT_TEXT,
         "Os": image.os,
@@ -42,8 +42,8 @@ def document(store: Store, image: Image) -> dict[str, Any]:
     }
 
 
-def _config(image: Image, written: dict[str, Any]) -> dict[str, Any]:
-    config = image.config
+def settings(config: ImageConfig, written: dict[str, Any]) -> dict[str, Any]:
+    """The object `Config`, of what a config document says and how it is written there."""
     return {
         "Hostname": str(written.get("Hostname") or ""),
         "Domainname": str(written.get("Domainname") or ""),
