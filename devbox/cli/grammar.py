@@ -85,12 +85,16 @@ GROUPS = {
     "container": "Manage containers",
     "image": "Manage images",
     "machine": "Manage virtual machines with an engine in them",
+    "manifest": "Manage lists of images for several platforms",
     "network": "Manage networks",
     "system": "Manage devbox",
     "volume": "Manage volumes",
 }
 HIDDEN_GROUPS = ("internal",)
-_FILES = ("container", "run", "image", "build", "registry", "network", "volume", "machine", "system", "internal")
+_FILES = (
+    *("container", "run", "image", "build", "manifest", "registry"),
+    *("network", "volume", "machine", "system", "internal"),
+)
 _FILE_OF = {
     **dict.fromkeys(("run", "create", "exec", "update"), "run"),
     **dict.fromkeys(
@@ -104,6 +108,7 @@ _FILE_OF = {
     **dict.fromkeys(("pull", "push"), "image"),
     **dict.fromkeys(("login", "logout", "search"), "registry"),
     **dict.fromkeys(("build", "builder"), "build"),
+    "manifest": "manifest",
     "network": "network",
     "volume": "volume",
     "machine": "machine",
