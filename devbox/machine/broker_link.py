@@ -9,9 +9,9 @@ import contextlib
 import os
 import select
 import socket
-import subprocess
 import sys
 
+from devbox.errors import RefusedError
 from devbox.machine import frames, locking, places, ship
 from devbox.machine.frames import Frame, Kind
 from devbox.machine.places import MachinePlace
@@ -93,6 +93,8 @@ else:
     def _join(place: MachinePlace) -> socket.socket | None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            if os.lstat(place.socket).st_uid != os.geteuid():
+                raise RefusedError(f"{place.socket} belongs to another user", hint="delete it")
             connection.connect(place.socket)
         except (FileNotFoundError, ConnectionRefusedError):  # never started, or killed
             connection.close()
@@ -123,6 +125,8 @@ else:
         return found
 
     def _spawn(place: MachinePlace, listener: socket.socket, inode: int, stamp: str) -> None:
+        import subprocess
+
         log = os.open(place.broker_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             subprocess.Popen(

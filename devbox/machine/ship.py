@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import zlib
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
@@ -39,6 +37,8 @@ class Stream(Protocol):
 
 def package() -> Package:
     """devbox and click, as they are here."""
+    import hashlib
+
     files = dict(sorted(_files()))
     digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()
     return Package(digest[:32], files)
@@ -68,6 +68,8 @@ def install(stream: Stream, shipped: Package) -> bytes:
     if answer["problem"]:
         raise HostError(f"the machine cannot run devbox: {answer['problem']}")
     if not answer["have"]:
+        import zlib
+
         content = zlib.compress(json.dumps(shipped.files).encode(), 6)
         stream.send(b"%d\n" % len(content) + content)
         _, rest = _answer(stream, rest)
