@@ -31,6 +31,8 @@ class Request(NamedTuple):
     """empty: one of ours"""
     links: tuple[tuple[str, str], ...] = ()
     """(target, alias) pairs of --link"""
+    id: str = ""
+    """64 hex digits; empty: ones of ours"""
 
 
 def create(store: Store, request: Request, *, durable: bool = True) -> Container:
@@ -39,7 +41,7 @@ def create(store: Store, request: Request, *, durable: bool = True) -> Container
     Raises ConflictError when the name is taken, and whatever links and volumes refuse.
     """
     container = Container(
-        id=os.urandom(32).hex(),
+        id=request.id or os.urandom(32).hex(),
         name=request.name,
         created=time.time(),
         image_id=request.image.id,

@@ -12,6 +12,8 @@ import signal
 from collections.abc import Iterable, Iterator
 from types import FrameType
 
+_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
 
 @contextlib.contextmanager
 def arriving(numbers: Iterable[int]) -> Iterator[int]:
@@ -32,6 +34,36 @@ def arriving(numbers: Iterable[int]) -> Iterator[int]:
         signal.set_wakeup_fd(previous)
         os.close(source)
         os.close(sink)
+
+
+class Ended(BaseException):
+    """A signal that ends this process, while there is something to be taken back first."""
+
+
+@contextlib.contextmanager
+def taking_back() -> Iterator[None]:
+    """Let SIGTERM, SIGHUP and Ctrl-C unwind the block as an exception, once; a second one does not disturb that.
+
+    After the block the process dies of the signal, of Ctrl-C as always. One that is ignored stays so. Only in the
+    main thread.
+    """
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    handled = [number for number, handler in before.items() if handler != signal.SIG_IGN]
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        for other in handled:
+            signal.signal(other, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else Ended(number)
+
+    for number in handled:
+        signal.signal(number, end)
+    try:
+        yield
+    except Ended as ended:
+        die_of(*ended.args)
+    finally:
+        for number in handled:
+            signal.signal(number, before[number])
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -26,9 +27,9 @@ RM_KILLS = [
 ]  # fmt: skip
 
 
-def killed_at(box: Box, call: str, after: int, *args: str) -> int:
+def killed_at(box: Box, call: str, after: int, *args: str, number: str = "KILL") -> int:
     """Run devbox and kill it at a system call; what it started lives on."""
-    inject = f"inject={call}:signal=KILL:when={after + 1}"
+    inject = f"inject={call}:signal={number}:when={after + 1}"
     argv = ["strace", "-qq", "-e", f"trace={call}", "-e", inject, "-o", "/dev/null", *ENTRY, *args]
     done = subprocess.run(argv, env=box.env, capture_output=True, timeout=60, check=False)
     return done.returncode
@@ -91,6 +92,31 @@ def test_run_killed(box: Box, name: str, bystander: str, call: str, after: int) 
     assert box.out("inspect", "-f", "{{.State.Running}}", bystander) == "true"
     box("rm", "-f", name, check=False)
     box("run", "-d", "--name", name, "-p", "127.0.0.1::80", "busybox", "sleep", "1000")
+
+
+ENDED = {
+    "TERM": {"rename": (), "unshare": ("-d",), "mount": (), "vfork,clone3": ("-d",), "connect": ()},
+    "HUP": {"rename": ("-d",), "connect": ()},
+    "INT": {"rename": (), "mount": ("-d",)},
+}
+"""by signal: places between the row of a container and the start of its process"""
+
+
+@pytest.mark.parametrize("number", ENDED)
+def test_a_run_that_is_asked_to_end_before_its_start_leaves_nothing(
+    box: Box, bystander: str, number: str, tmp_path: Path
+) -> None:
+    volumes = os.listdir(box.root / "volumes")
+    for call, detached in ENDED[number].items():
+        words = (*detached, "--cidfile", str(tmp_path / "id"), "-v", "/x", "busybox", "sleep", "1000")
+        code = killed_at(box, call, 0, "run", *words, number=number)
+        wanted = {"TERM": (-signal.SIGTERM, 143), "HUP": (-signal.SIGHUP, 129), "INT": (130,)}
+        assert code in wanted[number], call
+        live = box.out("ps", "-a", "-q", "--no-trunc")
+        assert live == box.out("inspect", "-f", "{{.Id}}", bystander), call
+        assert not remains(box, {live}), call
+    assert os.listdir(box.root / "volumes") == volumes
+    assert not (tmp_path / "id").exists()
 
 
 @pytest.mark.parametrize(("call", "after"), RM_KILLS)

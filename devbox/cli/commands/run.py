@@ -6,52 +6,62 @@ import sys
 
 assert sys.platform == "linux"
 
+import contextlib
 import os
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from devbox.cli.container_options import warnings, wish
 from devbox.cli.context import Context
 from devbox.container import attach, exits, keys, life, locks, records
 from devbox.container.create import create as create_container
 from devbox.container.start import start as start_container
-from devbox.errors import ConflictError, DevboxError, NotFoundError, UsageError
+from devbox.errors import ConflictError, DevboxError, UsageError
 from devbox.model.container import Container
 from devbox.model.invocation import Invocation
 from devbox.store.database import Store
-from devbox.system import procfs, terminal
+from devbox.system import procfs, signals, terminal
 
 
 def run(context: Context, invocation: Invocation) -> int:
     """Create a container and start it, in the foreground unless --detach."""
     detach_keys = keys.parse(invocation.text("detach_keys"))
     if invocation.flag("detach"):
-        return _run_detached(context, invocation)
+        with _all_or_nothing(context, invocation) as container:
+            start_container(context.store, container.id)
+        context.out(container.id)
+        return 0
     attach.check_terminal(stdin=invocation.flag("interactive"), tty=invocation.flag("tty"))
-    container = _created(context, invocation, durable=False)
     only = invocation.many("attach")
-    options = attach.Options(
-        tty=container.config.tty,
-        stdin="stdin" in only if only else container.config.open_stdin,
-        stdout=not only or "stdout" in only,
-        stderr=not only or "stderr" in only,
-        detach_keys=detach_keys,
-    )
-    return _foreground(context.store, container, options, sig_proxy=invocation.flag("sig_proxy"), new=True)
+    with _all_or_nothing(context, invocation) as container:
+        options = attach.Options(
+            tty=container.config.tty,
+            stdin="stdin" in only if only else container.config.open_stdin,
+            stdout=not only or "stdout" in only,
+            stderr=not only or "stderr" in only,
+            detach_keys=detach_keys,
+        )
+        joined = _Joined.start(context.store, container, options)
+    return joined.stay(sig_proxy=invocation.flag("sig_proxy"))
 
 
-def _run_detached(context: Context, invocation: Invocation) -> int:
-    container = _created(context, invocation, durable=False)
-    try:
-        start_container(context.store, container.id)
-    except BaseException:
-        _discard(context.store, container)
-        raise
-    context.out(container.id)
-    return 0
+@contextlib.contextmanager
+def _all_or_nothing(context: Context, invocation: Invocation) -> Iterator[Container]:
+    """A new container, to be started in the block; whatever ends that before takes it away again."""
+    identity = os.urandom(32).hex()
+    with signals.taking_back():
+        try:
+            # `run` makes durable what it has started
+            yield _created(context, invocation, identity, durable=False)
+        except BaseException:
+            _discard(context, identity)
+            _remove_cidfile(_cidfile(context, invocation), identity)
+            raise
 
 
 def create(context: Context, invocation: Invocation) -> int:
     """Create a container without starting it, and print its id."""
-    context.out(_created(context, invocation, durable=True).id)
+    context.out(_created(context, invocation, "", durable=True).id)
     return 0
 
 
@@ -73,23 +83,21 @@ def start(context: Context, invocation: Invocation) -> int:
         stdin=invocation.flag("interactive") and container.config.open_stdin,
         detach_keys=keys.parse(invocation.text("detach_keys")),
     )
-    return _foreground(store, container, options, sig_proxy=True, new=False)
+    return _Joined.start(store, container, options).stay(sig_proxy=True)
 
 
 def _start_one(store: Store, name: str) -> None:
     start_container(store, records.resolve(store, name))
 
 
-def _created(context: Context, invocation: Invocation, *, durable: bool) -> Container:
-    """A new container; `run` makes it durable when it has started it."""
+def _created(context: Context, invocation: Invocation, identity: str, *, durable: bool) -> Container:
     store = context.reconciled()
-    cidfile = invocation.text("cidfile")
-    path = os.path.join(context.cwd, cidfile) if cidfile else ""
+    path = _cidfile(context, invocation)
     if path and os.path.lexists(path):
         raise ConflictError(
             f"the container id file {path} exists", hint="remove it, or give --cidfile another name"
         )
-    request = wish(store, invocation, context.environ, context.cwd)
+    request = wish(store, invocation, context.environ, context.cwd)._replace(id=identity)
     for warning in warnings(invocation):
         context.err(f"devbox: {warning}")
     container = create_container(store, request, durable=durable)
@@ -103,38 +111,62 @@ def _created(context: Context, invocation: Invocation, *, durable: bool) -> Cont
     return container
 
 
-def _foreground(store: Store, container: Container, options: attach.Options, *, sig_proxy: bool, new: bool) -> int:
-    """Start a container, `new` or not, joined to our streams; its exit code, or 0 when the user detaches."""
-    # without a restart policy its end is booked here, which saves the start of another process
-    promise = locks.try_exit(store.root, container.id) if container.config.restart.name == "no" else None
-    sessions: list[attach.Session] = []
+def _cidfile(context: Context, invocation: Invocation) -> str:
+    name = invocation.text("cidfile")
+    return os.path.join(context.cwd, name) if name else ""
 
-    def join(bundle: str) -> None:
-        sessions.append(attach.connect(bundle))
-        if options.tty:
-            sessions[0].resize(*terminal.size(0))
 
-    try:
+class _Joined(NamedTuple):
+    """A container that has been started joined to our streams."""
+
+    store: Store
+    container: Container
+    session: attach.Session
+    options: attach.Options
+    promise: int | None
+    """the lock by which its end is booked here, which saves the start of another process; none with a policy"""
+
+    @classmethod
+    def start(cls, store: Store, container: Container, options: attach.Options) -> _Joined:
+        """Start a container that does not run."""
+        promise = locks.try_exit(store.root, container.id) if container.config.restart.name == "no" else None
+        sessions: list[attach.Session] = []
+
+        def join(bundle: str) -> None:
+            sessions.append(attach.connect(bundle))
+            if options.tty:
+                sessions[0].resize(*terminal.size(0))
+
         started = start_container(store, container.id, attach=join)
-    except BaseException:
-        if new:
-            _discard(store, container)
-        raise
+        return cls(store, started, sessions[0], options, promise)
 
-    def forward(number: int) -> None:
-        procfs.send_signal(started.pid, started.pid_start, number)
+    def stay(self, *, sig_proxy: bool) -> int:
+        """Copy the streams; the container's exit code, or 0 when the user detaches."""
 
-    if sessions[0].run(options, forward if sig_proxy else None) == "detached":
-        return 0
-    return life.wait(store, started.id) if promise is None else life.finish(store, started)
+        def forward(number: int) -> None:
+            procfs.send_signal(self.container.pid, self.container.pid_start, number)
+
+        if self.session.run(self.options, forward if sig_proxy else None) == "detached":
+            return 0
+        if self.promise is None:
+            return life.wait(self.store, self.container.id)
+        return life.finish(self.store, self.container)
 
 
-def _discard(store: Store, container: Container) -> None:
+def _discard(context: Context, container_id: str) -> None:
     """A container that `run` could not start goes at once; docker leaves it behind."""
     try:
-        life.remove(store, container.id, force=True, volumes_too=True)
-    except NotFoundError:
-        return
+        records.by_id(context.store, container_id)  # there may be none yet
+        life.remove(context.store, container_id, force=True, volumes_too=True)
     except DevboxError:
         # what kept it from starting matters more; the next command finds it stopped
         return
+
+
+def _remove_cidfile(path: str, container_id: str) -> None:
+    """The file of a container that is not to be; another's stays."""
+    if path and os.path.isfile(path):
+        with open(path, errors="replace") as file:
+            ours = file.read(len(container_id) + 1) == container_id
+        if ours:
+            os.unlink(path)
