@@ -59,7 +59,7 @@ class Matcher:
             _Step(negated, re.compile(f"(?:{'|'.join(each.expression for each in group)})(?:/.*)?", re.DOTALL))
             for negated, group in groupby(parsed, key=lambda each: each.negated)
         ]
-        self._taken_back = [each.literal for each in parsed if each.negated]
+        self._literals = [(each.negated, each.literal) for each in parsed]
 
     def __bool__(self) -> bool:
         return bool(self._steps)
@@ -76,8 +76,19 @@ class Matcher:
 
     def may_take_back(self, directory: str) -> bool:
         """Whether something below an excluded directory may not be excluded."""
+        return self._reaches(directory, negated=True)
+
+    def may_match_below(self, directory: str) -> bool:
+        """Whether a pattern without "!" may match something below a directory that none matches."""
+        return directory == "." or self._reaches(directory, negated=False)
+
+    def _reaches(self, directory: str, *, negated: bool) -> bool:
         inside = directory + "/"
-        return any(literal.startswith(inside) or inside.startswith(literal) for literal in self._taken_back)
+        return any(
+            literal.startswith(inside) or inside.startswith(literal)
+            for kind, literal in self._literals
+            if kind == negated
+        )
 
 
 class _Step(NamedTuple):
@@ -91,7 +102,7 @@ class _Parsed(NamedTuple):
     negated: bool
     expression: str
     literal: str
-    """what every path begins with that a pattern with "!" matches, up to a wildcard"""
+    """what every path begins with that the pattern matches, up to a wildcard"""
 
 
 def _parse(line: str) -> _Parsed:

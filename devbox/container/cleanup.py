@@ -7,13 +7,14 @@ import sys
 assert sys.platform == "linux"
 
 import os
+import signal
 from collections.abc import Iterable
 
-from devbox.container import exits, locks, logger, monitor, records
+from devbox.container import cgroups, exits, locks, logger, monitor, records, runtime
 from devbox.container.exits import is_running
 from devbox.errors import NotFoundError
 from devbox.image import gc
-from devbox.model.container import Container
+from devbox.model.container import Container, ContainerConfig
 from devbox.store.database import Store
 from devbox.system import procfs
 from devbox.system.files import remove_tree
@@ -78,12 +79,33 @@ def _clear_bundle(store: Store, container_id: str) -> None:
         try:
             container = records.by_id(store, container_id)
         except NotFoundError:
-            remove_tree(store.root.bundle(container_id))
+            _clear_nameless(store, container_id)
             return
         if not is_running(container):
             exits.abandon(store, container)
     finally:
         os.close(lock)
+
+
+def _clear_nameless(store: Store, container_id: str) -> None:
+    """A container that never had a row: a step of a build that was killed, or one whose row is gone."""
+    _end_runtime(container_id)
+    cgroups.destroy(container_id)
+    runtime.delete_from_runtime(store.root, Container(container_id, "of a build", 0.0, "", "", ContainerConfig()))
+    remove_tree(store.root.bundle(container_id))
+    locks.remove(store.root, container_id)
+
+
+def _end_runtime(container_id: str) -> None:
+    """Kill the runtime that waits for a container's end: it would clean up at the same time."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                words = file.read().split(b"\0")
+            if os.fsdecode(os.path.basename(words[0])) in runtime.RUNTIMES and container_id.encode() in words:
+                os.kill(int(name), signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
 
 
 def remove_orphans(store: Store) -> None:

@@ -1,0 +1,53 @@
+"""Images that stages begin with and copy from: here, or fetched."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import json
+
+from devbox.build.plan import Base
+from devbox.build.platforms import Platforms
+from devbox.build.syntax import DockerfileError, Span
+from devbox.errors import DevboxError, NotFoundError
+from devbox.image import catalog, layers
+from devbox.model.image import Image
+from devbox.store.database import Store
+
+
+class Finder:
+    """Finds images for a plan, and holds their layers until this process ends."""
+
+    def __init__(self, store: Store, platforms: Platforms, *, pull: bool) -> None:
+        self._store = store
+        self._platforms = platforms
+        self._pull = pull
+
+    def __call__(self, reference: str, span: Span) -> Base:
+        """The image; DockerfileError with the place that wants it when there is none."""
+        try:
+            image = self._image(reference)
+        except NotFoundError:
+            raise
+        except DevboxError as error:
+            raise DockerfileError(error.message, span, hint=error.hint) from error
+        for layer in image.layers:
+            layers.hold(self._store, layer)
+        if image.architecture != self._platforms.architecture:
+            raise DockerfileError(
+                f"the image {reference} is for {image.architecture}, and this machine is {self._platforms.name}",
+                span,
+                hint=f"devbox pull --platform {self._platforms.name} {reference}",
+            )
+        return Base(image, json.loads(catalog.document(self._store, image.id)))
+
+    def _image(self, reference: str) -> Image:
+        try:
+            return catalog.find(self._store, reference)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"the image {reference} is not here",
+                hint=f"devbox pull {reference}, or make one: devbox bootstrap busybox",
+            ) from error

@@ -1,0 +1,64 @@
+"""A build from beginning to end: the plan, its stages, the image."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import hashlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from devbox.build import cache, graph
+from devbox.build.plan import Plan, Wish
+from devbox.build.site import Settings
+from devbox.image import catalog, layers
+from devbox.model.reference import familiar, parse_tagged
+from devbox.store.database import Store
+
+
+class Image(NamedTuple):
+    """What a build made."""
+
+    id: str
+    layers: tuple[int, ...]
+    diff_ids: tuple[str, ...]
+
+
+def build(
+    store: Store, plan: Plan, wish: Wish, settings: Settings, *, names: tuple[str, ...], labels: Mapping[str, str]
+) -> Image:
+    """Carry out a plan and record its last stage as an image with these names."""
+    built = graph.carry_out(store, plan, settings)
+    stage = plan.stages[-1]
+    found = [built.digests.get(layer) or layers.measured(store, layer) for layer in built.state.layers]
+    diff_ids = tuple(diff_id for _, diff_id in found)
+    platform = (wish.platforms.architecture, wish.platforms.variant)
+    document = stage.draft.document(diff_ids, bare=built.state.bare, labels=labels, platform=platform)
+    image = Image("sha256:" + hashlib.sha256(document).hexdigest(), tuple(layer for layer, _ in found), diff_ids)
+    _record(store, image, document, names, built)
+    return image
+
+
+def _record(store: Store, image: Image, document: bytes, names: tuple[str, ...], built: graph.Built) -> None:
+    synced = all(built.used.values())
+    tags = [parse_tagged(name).tagged for name in names]
+    if not synced:
+        layers.sync(store)
+    news = not synced or not _is_recorded(store, image.id, tags)
+    with store.transaction(durable=news) as db:
+        if news:
+            catalog.insert(store, db, document, image.layers)
+            for tag in tags:
+                catalog.move_tag(store, db, tag, image.id, "build")
+            store.event("image", "build", image.id, {"name": familiar(tags[0]) if tags else image.id})
+        cache.settle(store, built.used, built.memos, synced=not synced)
+
+
+def _is_recorded(store: Store, image_id: str, tags: list[str]) -> bool:
+    known = store.db.execute("SELECT 1 FROM images WHERE id = ?", (image_id,)).fetchone()
+    return known is not None and all(
+        store.db.execute("SELECT 1 FROM tags WHERE name = ? AND image_id = ?", (tag, image_id)).fetchone()
+        for tag in tags
+    )

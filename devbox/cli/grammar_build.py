@@ -1,0 +1,73 @@
+"""build and the commands of its cache."""
+
+from __future__ import annotations
+
+from devbox.cli.grammar import Argument, Command, flag, many, text
+from devbox.cli.grammar_common import FORCE, FORMAT, NO_TRUNC, PRUNE_FILTER
+
+_WHAT = (
+    many("-t --tag", "NAME[:TAG]", "Name of the image; may be repeated"),
+    text("-f --file", "FILE", "The Dockerfile, - for stdin (default: CONTEXT/Dockerfile)", kind="path"),
+    text("--target", "STAGE", "Build this stage, not the last one"),
+    many("--build-arg", "NAME[=VALUE]", "Value of an ARG; without one, take it from here", kind="env"),
+    many("--build-context", "NAME=SOURCE", "A further context: a directory, or docker-image://IMAGE"),
+    text("--platform", "OS/ARCH", "Platform of the image"),
+    many("--label", "KEY=VALUE", "Set a label of the image"),
+    many("--annotation", "KEY=VALUE", "Set an annotation of what is written with --output"),
+)
+_HOW = (
+    flag("--no-cache", "Make every step anew"),
+    many("--no-cache-filter", "STAGE", "Make the steps of this stage anew"),
+    flag("--pull", "Look for newer base images"),
+    text("--network", "MODE", "Network of RUN steps: default, none or host", complete="default|none|host"),
+    many("--add-host", "NAME:ADDRESS", "Add a line to /etc/hosts of RUN steps"),
+    many("--secret", "id=ID[,src=FILE|,env=NAME]", "Give a secret to the steps that mount it"),
+    many("--ssh", "default|ID[=SOCKET]", "Give an SSH agent to the steps that mount it"),
+    many("--allow", "RIGHT", "Permit security.insecure"),
+    many("--cache-from", "SOURCE", "Take steps from this cache: type=local,src=DIRECTORY"),
+    many("--cache-to", "TARGET", "Keep steps in this cache: type=local,dest=DIRECTORY"),
+    flag("--check", "Only look for mistakes"),
+    flag("-D --debug", "Open a shell in a step that fails"),
+)
+_RESULT = (
+    many("-o --output", "DIRECTORY|type=TYPE,...", "Write the files or image: type=local, tar, oci, docker"),
+    text("--iidfile", "FILE", "Write the image's id to a file", kind="result"),
+    text("--metadata-file", "FILE", "Write what was built to a file, as JSON", kind="result"),
+    text(
+        "--progress", "FORM", "auto, plain, tty, rawjson or quiet", default="auto",
+        complete="auto|plain|tty|rawjson|quiet",
+    ),
+    flag("-q --quiet", "Show the image's id only"),
+)  # fmt: skip
+
+COMMANDS = (
+    Command(
+        ("image", "build"),
+        "devbox.cli.commands.build:build",
+        "Build an image from a Dockerfile",
+        (Argument("context", complete="file", metavar="DIRECTORY|URL|-", kind="path"),),
+        (*_WHAT, *_HOW, *_RESULT),
+        aliases=(("build",), ("builder", "build")),
+        sections=(("How it is built", _HOW), ("What comes of it", _RESULT)),
+    ),
+    Command(
+        ("builder", "prune"),
+        "devbox.cli.commands.builder:prune",
+        "Remove the build cache",
+        (),
+        (
+            flag("-a --all", "Also what images are made of; they stay as they are"),
+            PRUNE_FILTER,
+            text("--keep-storage", "BYTES", "Keep the most recently used ones up to this size (10g)"),
+            FORCE,
+        ),
+        frees=True,
+    ),
+    Command(
+        ("builder", "du"),
+        "devbox.cli.commands.builder:du",
+        "Show what is in the build cache",
+        (),
+        (FORMAT, NO_TRUNC, flag("--verbose", "Show the instructions")),
+    ),
+)

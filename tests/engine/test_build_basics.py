@@ -1,0 +1,295 @@
+"""Images from Dockerfiles, with real programs on a real kernel."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engine.builds import Builder, executed, leftovers
+from tests.engine.conftest import ENTRY, Box
+
+
+@pytest.fixture
+def build(box: Box, tmp_path: Path, name: str) -> Iterator[Builder]:
+    yield Builder(box, tmp_path / "context", name)
+    box("rmi", "-f", name, check=False)
+
+
+def test_instructions_make_the_image_that_they_say(build: Builder) -> None:
+    build.write({"app/main.sh": "echo $GREETING from $(pwd)\n"})
+    build(
+        """
+        FROM busybox
+        ARG WHO=world
+        ENV GREETING="hello $WHO" B=2
+        WORKDIR /srv/app
+        COPY app .
+        RUN chmod 755 main.sh && touch made
+        LABEL a.b="c d" e=f
+        EXPOSE 80 53/udp
+        VOLUME /data
+        USER 65534:65534
+        STOPSIGNAL SIGINT
+        HEALTHCHECK --interval=5s CMD true
+        ENTRYPOINT ["sh"]
+        CMD ["main.sh"]
+        """,
+        *("--build-arg", "WHO=you"),
+    )
+    config = json.loads(build.box.out("image", "inspect", "-f", "{{json .Config}}", build.name))
+    assert build.run() == "hello you from /srv/app"
+    assert config["Labels"] == {"a.b": "c d", "e": "f"}
+    assert set(config["ExposedPorts"]) == {"80/tcp", "53/udp"}
+    assert config["Volumes"] == {"/data": {}}
+    assert (config["User"], config["StopSignal"]) == ("65534:65534", "SIGINT")
+    assert config["Entrypoint"] == ["sh"]
+    assert config["Cmd"] == ["main.sh"]
+    assert config["Healthcheck"]["Test"] == ["CMD-SHELL", "true"]
+    assert not [item for item in config["Env"] if item.startswith("WHO=")]
+    history = build.box.out("history", "--no-trunc", "--format", "{{.CreatedBy}}", build.name)
+    assert "RUN |1 WHO=you /bin/sh -c chmod 755 main.sh && touch made" in history
+
+
+def test_only_what_is_needed_is_built_and_what_is_independent_at_once(build: Builder) -> None:
+    dockerfile = """
+        FROM busybox AS one
+        RUN sleep 1; echo 1 > /one
+        FROM busybox AS two
+        RUN sleep 1; echo 2 > /two
+        FROM busybox AS useless
+        RUN echo never; false
+        FROM busybox
+        COPY --from=one /one /
+        COPY --from=1 /two /
+        """
+    begun = time.monotonic()
+    said = build(dockerfile)
+    assert time.monotonic() - begun < 1.9
+    assert "never" not in said
+    assert build.run("cat", "/one", "/two").split() == ["1", "2"]
+
+
+def test_a_stage_can_be_the_target(build: Builder) -> None:
+    build("FROM busybox AS first\nRUN touch /first\nFROM first\nRUN touch /second\n", "--target", "first")
+    assert build.run("sh", "-c", "ls /first /second 2>/dev/null || true") == "/first"
+    assert "has no stage 'frist'" in build.fails("FROM busybox AS first\n", "--target", "frist", code=125)
+
+
+def test_a_failing_step_tells_where_and_what_it_said(build: Builder) -> None:
+    said = build.fails("FROM busybox\n\nRUN echo begun; echo the reason >&2; exit 7\n")
+    assert "Dockerfile:3: RUN echo begun; echo the reason >&2; exit 7 failed with exit code 7" in said
+    assert said.splitlines()[-2:] == ["  | begun", "  | the reason"]
+    assert not leftovers(build.box)
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "code", "message"),
+    [
+        ("FROM busybox\nCOPY nothere /\n", 1, 'Dockerfile:2: "/nothere": not found'),
+        ("FROM no-such-image-here\n", 125, "Dockerfile:1: the image no-such-image-here is not here"),
+        ("FROM busybox\nCOPY --from=later /a /a\nFROM busybox AS later\n", 125, "must be defined before"),
+        ("FROM a\nFROM busybox AS a\n", 125, "circular dependency"),
+        ("FROM busybox\nRNU true\n", 125, "Dockerfile:2: unknown instruction: RNU"),
+        ("FROM scratch\nRUN true\n", 1, "Dockerfile:2: exec: "),
+        ("FROM busybox\nRUN --security=insecure true\n", 125, "security.insecure is not allowed"),
+        ("FROM busybox\nRUN --mount=type=secret,id=x,required true\n", 1, "needs the secret 'x'"),
+        ("FROM busybox\nUSER nobody-here\nRUN true\n", 1, "unable to find user nobody-here"),
+        ("FROM --platform=linux/mips64 busybox\n", 125, "cannot build for linux/mips64"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(build: Builder, dockerfile: str, code: int, message: str) -> None:
+    wanted = dockerfile if "later" in message or "circular" in message else dockerfile
+    options = ("--target", "0") if "must be defined" in message else ()
+    options = ("--target", "0") if "circular" in message else options
+    said = build.fails(wanted, *options, code=code)
+    assert message in said
+    assert not leftovers(build.box)
+
+
+def test_heredocs_run_and_become_files(build: Builder) -> None:
+    build(
+        "FROM busybox\n"
+        "RUN <<EOF\necho $((1 + 2)) > /three\nEOF\n"
+        'RUN <<SCRIPT\n#!/bin/sh\necho "by $0" > /by\nSCRIPT\n'
+        "COPY --chmod=600 --chown=7:8 <<'FILE' /etc/conf\nas $IT is\nFILE\n"
+    )
+    assert build.run("cat", "/three", "/by", "/etc/conf").splitlines() == [
+        "3",
+        "by /dev/pipes/SCRIPT",
+        "as $IT is",
+    ]
+    assert build.run("stat", "-c", "%a %u:%g", "/etc/conf") == "600 7:8"
+
+
+def test_a_change_makes_only_what_comes_after_it_anew(build: Builder) -> None:
+    dockerfile = "FROM busybox\nRUN cat /proc/sys/kernel/random/uuid > /a\nCOPY file /\nRUN cat /file > /b\n"
+    build.write({"file": "1"})
+    assert len(executed(build(dockerfile))) == 3
+    first = build.id()
+    os.utime(build.place / "file", (1, 1))
+    assert executed(build(dockerfile)) == []
+    assert build.id() == first
+    build.write({"file": "2"})
+    assert executed(build(dockerfile)) == ["COPY file /", "RUN cat /file > /b"]
+    build.write({"file": "1"})
+    assert executed(build(dockerfile)) == []
+    assert build.id() == first
+    assert len(executed(build(dockerfile, "--no-cache"))) == 3
+    assert build.id() != first
+
+
+def test_secrets_reach_the_step_and_nothing_else(build: Builder, tmp_path: Path) -> None:
+    secret = "s3cr3t-0f-th3-t3st"
+    (tmp_path / "secret").write_text(secret)
+    said = build(
+        "FROM busybox\n"
+        "RUN --mount=type=secret,id=token --mount=type=secret,id=token,env=TOKEN "
+        'test "$(cat /run/secrets/token)" = "$TOKEN" && cat /run/secrets/token && '
+        "wc -c < /run/secrets/token > /n\n",
+        *("--secret", f"id=token,src={tmp_path}/secret"),
+    )
+    assert "***" in said
+    assert build.run("sh", "-c", "cat /n; ls -A /run 2>/dev/null | wc -l").split() == ["18", "0"]
+    found = subprocess.run(["grep", "-r", "-l", secret, str(build.box.root)], capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (1, "")
+    assert secret not in said
+
+
+def test_a_cache_mount_is_kept_and_no_part_of_the_image(build: Builder) -> None:
+    line = "RUN --mount=type=cache,target=/cache,id=test-of-cache echo {0} >> /cache/log && cp /cache/log /log\n"
+    build("FROM busybox\n" + line.format(1))
+    build("FROM busybox\n" + line.format(2))
+    assert build.run("cat", "/log").split() == ["1", "2"]
+    assert build.run("sh", "-c", "ls -d /cache || true") == ""
+
+
+def test_other_mounts_are_seen_and_leave_nothing(build: Builder) -> None:
+    build.write({"d/file": "x", "d/ignored": "y", ".dockerignore": "d/ignored"})
+    said = build(
+        "FROM busybox AS other\nRUN mkdir /o && echo o > /o/o\n"
+        "FROM busybox\n"
+        "RUN --mount=type=tmpfs,target=/t,size=1m --mount=source=d,target=/d "
+        "--mount=from=other,source=/o,target=/o,rw "
+        "touch /t/x /o/new && ls /d /o && df /t | tail -1 && ! touch /d/x\n"
+    )
+    assert [line.split()[-1] for line in said.splitlines() if line.split()[-1:] in (["file"], ["o"], ["ignored"])]
+    assert "ignored" not in said.replace("d/ignored", "")
+    assert build.run("sh", "-c", "ls -d /t /d /o 2>/dev/null || true") == ""
+
+
+@pytest.mark.parametrize(("mode", "lines"), [("none", 0), ("default", 1)])
+def test_the_network_of_a_step_is_the_one_asked_for(build: Builder, mode: str, lines: int) -> None:
+    build(
+        f"FROM busybox\nRUN --network={mode} ip -o link | grep -vc ' lo:' > /n; hostname > /h; "
+        "grep -w db /etc/hosts > /db\n",
+        *("--add-host", "db:10.1.2.3"),
+    )
+    assert build.run("cat", "/n", "/h", "/db").split() == [str(lines), "buildkitsandbox", "10.1.2.3", "db"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_build_that_is_stopped_leaves_nothing(build: Builder, number: int) -> None:
+    build.write({"Dockerfile": "FROM busybox\nRUN touch /x; sleep 1234\n"})
+    running = _begin(build)
+    begun = time.monotonic()
+    running.send_signal(number)
+    running.wait(10)
+    assert time.monotonic() - begun < 2
+    assert running.returncode == (130 if number == signal.SIGINT else -number)
+    assert not _sleepers()
+    assert not leftovers(build.box)
+
+
+def test_the_next_command_clears_up_after_a_killed_build(build: Builder) -> None:
+    build.write({"Dockerfile": "FROM busybox\nRUN echo kept > /kept\nRUN touch /x; sleep 1234\n"})
+    running = _begin(build)
+    running.kill()
+    running.wait(10)
+    build.box("ps")
+    assert not _sleepers()
+    assert not leftovers(build.box)
+    assert build.box("check").returncode == 0
+    said = build("FROM busybox\nRUN echo kept > /kept\nRUN cat /kept\n")
+    assert executed(said) == ["RUN cat /kept"]
+
+
+def _begin(build: Builder) -> subprocess.Popen[bytes]:
+    """Start a build, and wait until its sleep runs."""
+    running = subprocess.Popen(
+        [*ENTRY, "build", str(build.place)], env=build.box.env, start_new_session=True, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 20
+    while not _sleepers():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return running
+
+
+def _sleepers() -> list[str]:
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if words[-3:-1] == [b"sleep", b"1234"]:
+            found.append(pid)
+    return found
+
+
+def test_two_builds_at_once_share_their_steps(build: Builder) -> None:
+    build.write({"Dockerfile": "FROM busybox\nRUN sleep 1; cat /proc/sys/kernel/random/uuid > /when\n"})
+    pair = [
+        subprocess.Popen(
+            [*ENTRY, "build", "-q", "--no-cache-filter", "none", str(build.place)],
+            env=build.box.env,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    ids = [each.communicate(timeout=30)[0].strip() for each in pair]
+    assert ids[0] == ids[1] != ""
+
+
+def test_the_same_inputs_make_the_same_image_in_two_stores(build: Builder, fresh_box: Box) -> None:
+    fresh_box("bootstrap", "busybox")
+    other = Builder(fresh_box, build.place.parent / "elsewhere", "other")
+    for each in (build, other):
+        each.write({"src/a": "a", "src/b/c": "c"})
+        os.utime(each.place / "src/a", (each.place.stat().st_mtime - 1000,) * 2)
+        each(
+            "FROM busybox AS stage\nRUN mkdir /made && echo 1 > /made/one && ln /made/one /made/two\n"
+            "FROM busybox\nWORKDIR /w\nCOPY src .\nCOPY --from=stage /made made\n"
+            "RUN touch a/../new; rm b/c; mkdir -p deep/er; echo $SOURCE_DATE_EPOCH > when\n"
+        )
+        time.sleep(1.1)
+    assert other.id() == build.id()
+
+
+def test_source_date_epoch_is_the_time_of_everything(build: Builder) -> None:
+    build("FROM busybox\nRUN touch /x\nCOPY . /c\n", env={"SOURCE_DATE_EPOCH": "1000000000"})
+    assert build.run("stat", "-c", "%Y", "/x", "/c").split() == ["1000000000", "1000000000"]
+    assert build.box.out("image", "inspect", "-f", "{{.Created}}", build.name) == "2001-09-09T01:46:40Z"
+
+
+def test_pruning_the_cache_leaves_images_as_they_are(fresh_box: Box, tmp_path: Path) -> None:
+    fresh_box("bootstrap", "busybox")
+    build = Builder(fresh_box, tmp_path / "context", "pruned")
+    dockerfile = "FROM busybox AS a\nRUN echo big > /big\nFROM busybox\nCOPY --from=a /big /copy\n"
+    build(dockerfile)
+    assert "EXEC" not in fresh_box.out("builder", "du")
+    fresh_box("builder", "prune", "-f")
+    assert executed(build(dockerfile)) == ["RUN echo big > /big"]  # what it makes is copied already
+    fresh_box("builder", "prune", "-af")
+    assert fresh_box.out("builder", "du").splitlines()[1:] == []
+    assert build.run("cat", "/copy") == "big"
+    fresh_box("rmi", "-f", "pruned")
+    assert "in order" in fresh_box.out("check")
