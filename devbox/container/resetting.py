@@ -28,8 +28,12 @@ def reset(store: Store) -> None:
     volumes.prune(store, lambda _: True)
     for image in catalog.every(store):
         catalog.remove(store, image.id, force=True)
+    with store.transaction():
+        for table in ("build_steps", "build_memos", "build_mounts", "build_leases"):
+            store.db.execute(f"DELETE FROM {table}")
     gc.collect(store)
     gc.discard_surplus(store)
+    remove_tree(store.root.caches)
     volumes.remove_orphans(store)
     remove_tree(store.root.run + "/seccomp")
 

@@ -94,8 +94,8 @@ def test_a_failing_step_tells_where_and_what_it_said(build: Builder) -> None:
     [
         ("FROM busybox\nCOPY nothere /\n", 1, 'Dockerfile:2: "/nothere": not found'),
         ("FROM no-such-image-here\n", 125, "Dockerfile:1: the image no-such-image-here is not here"),
-        ("FROM busybox\nCOPY --from=later /a /a\nFROM busybox AS later\n", 125, "must be defined before"),
-        ("FROM a\nFROM busybox AS a\n", 125, "circular dependency"),
+        ("FROM busybox AS t\nCOPY --from=later /a /a\nFROM busybox AS later\n", 125, "must be defined before"),
+        ("FROM a AS t\nFROM busybox AS a\n", 125, "circular dependency"),
         ("FROM busybox\nRNU true\n", 125, "Dockerfile:2: unknown instruction: RNU"),
         ("FROM scratch\nRUN true\n", 1, "Dockerfile:2: exec: "),
         ("FROM busybox\nRUN --security=insecure true\n", 125, "security.insecure is not allowed"),
@@ -105,10 +105,7 @@ def test_a_failing_step_tells_where_and_what_it_said(build: Builder) -> None:
     ],
 )
 def test_mistakes_are_told_in_a_sentence(build: Builder, dockerfile: str, code: int, message: str) -> None:
-    wanted = dockerfile if "later" in message or "circular" in message else dockerfile
-    options = ("--target", "0") if "must be defined" in message else ()
-    options = ("--target", "0") if "circular" in message else options
-    said = build.fails(wanted, *options, code=code)
+    said = build.fails(dockerfile, *(("--target", "t") if " AS t" in dockerfile else ()), code=code)
     assert message in said
     assert not leftovers(build.box)
 
