@@ -50,9 +50,9 @@ def test_two_demos_do_not_meet_and_one_is_kept(based: Box, tmp_path: Path) -> No
     based("create", "--name", "devbox-demo-web", "busybox", "true")
     based.env["TMPDIR"] = str(tmp_path)
     try:
-        with based.popen("demo", "--keep", stdout=subprocess.PIPE, text=True) as kept:
+        with based.popen("demo", "--keep", stdout=subprocess.PIPE) as kept:
             assert based.out("demo", timeout=300).count("   ok: ") == 7
-            shown = kept.communicate(timeout=300)[0]
+            shown = kept.communicate(timeout=300)[0].decode()
     finally:
         del based.env["TMPDIR"]
     assert (kept.returncode, shown.count("   ok: ")) == (0, 7), shown
