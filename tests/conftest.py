@@ -11,7 +11,7 @@ ENGINE = Path(__file__).parent / "engine"
 
 # names without a registry mean one that is far away: no test asks it, and none reads this machine's passwords
 os.environ["CONTAINERS_REGISTRIES_CONF"] = str(Path(__file__).parent / "data/registries.conf")
-os.environ["REGISTRY_AUTH_FILE"] = "/nonexistent/auth.json"
+os.environ["REGISTRY_AUTH_FILE"] = str(Path(__file__).parent / "data/auth.json")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
