@@ -9,7 +9,7 @@ assert sys.platform == "linux"
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from devbox.system import process
@@ -19,8 +19,8 @@ _RELEASES = (
     *("buster", "bullseye", "bookworm", "trixie", "forky", "duke"),
 )
 _ROLLING = ("testing", "unstable", "sid")
-_ARCHIVE = "http://deb.debian.org/debian"
-_SECURITY = "http://deb.debian.org/debian-security"
+_EXAMPLE = "/usr/share/doc/apt/examples/sources.list"
+"""where the package apt says what Debian's own archive is called, so that nobody else need know"""
 _KEPT = re.compile(
     r"Acquire::(?:(?:http|https|ftp|tor|cdrom|mirror)(?:::.*)?|Check-\S*|Retries.*|Force\S*|Max-\S*|Send\S*"
     r"|AllowInsecure\S*|Queue\S*|CompressionTypes\S*|GzipIndexes|Languages\S*|PDiffs\S*|By-Hash) "
@@ -36,30 +36,52 @@ class Source(NamedTuple):
     components: tuple[str, ...]
 
 
+class _Archives(NamedTuple):
+    """Where the packages of a release are, and those with its security fixes; "" where that is not known."""
+
+    main: str
+    security: str
+
+
 def for_release(release: str) -> list[str]:
-    """Lines of a sources.list for a release, with the mirrors that this machine uses for Debian."""
-    known = [source for source in _configured() if "main" in source.components]
-    archive = next((source.uri for source in known if source.suite in _RELEASES), _ARCHIVE)
-    security = next((source.uri for source in known if _base(source.suite, "-security") in _RELEASES), "")
-    return _lines(release, archive, security or (_SECURITY if archive == _ARCHIVE else _beside(archive)))
+    """Lines of a sources.list for a release, with the mirrors that this machine uses for Debian.
+
+    None when this machine knows of no archive: mmdebstrap has one of its own then.
+    """
+    own = _archives(_configured())
+    debians = _archives(one_line(_read(_EXAMPLE)))
+    if not own.main:
+        return _lines(release, debians)
+    return _lines(release, own._replace(security=own.security or _beside(own.main) or debians.security))
 
 
-def official(release: str) -> list[str]:
-    """The same with Debian's own archive, for the image: a mirror's address may hold a password."""
-    return _lines(release, _ARCHIVE, _SECURITY)
+def official(release: str, tree: str) -> list[str]:
+    """The same with Debian's own archive, for the image in `tree`: a mirror's address may hold a password."""
+    return _lines(release, _archives(one_line(_read(tree + _EXAMPLE))))
 
 
-def _lines(release: str, archive: str, security: str) -> list[str]:
-    lines = [f"deb {archive} {release} main"]
+def _archives(sources: Iterable[Source]) -> _Archives:
+    known = [source for source in sources if "main" in source.components]
+    return _Archives(
+        next((source.uri for source in known if source.suite in _RELEASES), ""),
+        next((source.uri for source in known if _base(source.suite, "-security") in _RELEASES), ""),
+    )
+
+
+def _lines(release: str, archives: _Archives) -> list[str]:
+    if not archives.main:
+        return []
+    lines = [f"deb {archives.main} {release} main"]
     if release not in _ROLLING:
-        lines += [f"deb {archive} {release}-updates main", f"deb {security} {release}-security main"]
+        lines.append(f"deb {archives.main} {release}-updates main")
+        lines += [f"deb {archives.security} {release}-security main"] if archives.security else []
     return lines
 
 
 def _beside(archive: str) -> str:
-    """A mirror of /debian usually has /debian-security beside it; else the official one is right."""
+    """A mirror of /debian usually has /debian-security beside it."""
     trimmed = archive.rstrip("/")
-    return trimmed + "-security" if trimmed.endswith("/debian") else _SECURITY
+    return trimmed + "-security" if trimmed.endswith("/debian") else ""
 
 
 def _base(suite: str, suffix: str) -> str:

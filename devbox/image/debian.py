@@ -136,7 +136,7 @@ def _make(place: str, wish: Wish, sources: Sequence[str], environ: Mapping[str, 
         *("mmdebstrap", "--mode=root", "--format=directory", f"--variant={wish.variant}"),
         *(f"--aptopt={place}/apt.conf", f"--keyring={KEYRING}", "--skip=output/dev"),
         *([f"--include={','.join(wish.include)}"] if wish.include else []),
-        *(wish.release, place + "/layer/diff", "-"),
+        *(wish.release, place + "/layer/diff", *(["-"] if sources else [])),
     ]
     proxies = {name: environ[name] for name in (*_PROXIES, *map(str.upper, _PROXIES)) if name in environ}
     env = process.minimal_environment({"SOURCE_DATE_EPOCH": _PASSWORD_TIME, "TMPDIR": place, **proxies})
@@ -211,9 +211,8 @@ def _finish(tree: str, release: str, began: float) -> float:
                 for name in os.listdir(inner):
                     remove_at(inner, name)
     if os.path.isdir(tree + "/etc/apt"):
-        _write(
-            tree + "/etc/apt/sources.list", "".join(f"{line}\n" for line in aptsources.official(release)), 0o644
-        )
+        lines = aptsources.official(release, tree)
+        _write(tree + "/etc/apt/sources.list", "".join(f"{line}\n" for line in lines), 0o644)
     _write(tree + "/etc/resolv.conf", "", 0o644)
     _write(tree + "/etc/hostname", "", 0o644)
     _write(tree + "/usr/sbin/policy-rc.d", _NO_SERVICES, 0o755)

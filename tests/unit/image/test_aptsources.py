@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,20 +48,36 @@ def test_one_line() -> None:
     assert list(aptsources.one_line(text)) == [Source("http://m.example/debian", "sid", ("main",))]
 
 
+@pytest.fixture
+def tree(tmp_path: Path) -> str:
+    """A system with apt, which says in its documentation where its distribution is."""
+    example = Path(f"{tmp_path}/usr/share/doc/apt/examples/sources.list")
+    example.parent.mkdir(parents=True)
+    example.write_text(
+        "# See sources.list(5)\n"
+        "deb http://own.example/debian bookworm main contrib\n"
+        "deb http://own.example/debian bookworm-updates main contrib\n"
+        "deb http://safe.example/sec bookworm-security main contrib\n"
+        "#deb-src http://own.example/debian bookworm main\n"
+    )
+    return str(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("configured", "archive", "security"),
     [
-        ([], "http://deb.debian.org/debian", "http://deb.debian.org/debian-security"),
+        ([], "http://own.example/debian", "http://safe.example/sec"),
         (
             [Source("http://docker.example/linux/debian", "bookworm", ("stable",))],
-            "http://deb.debian.org/debian",
-            "http://deb.debian.org/debian-security",
+            "http://own.example/debian",
+            "http://safe.example/sec",
         ),
         (
             [Source("http://m.example/debian/", "trixie", ("main",))],
             "http://m.example/debian/",
             "http://m.example/debian-security",
         ),
+        ([Source("http://m.example/deb", "sid", ("main",))], "http://m.example/deb", "http://safe.example/sec"),
         (
             [
                 Source("http://m.example/deb", "bookworm", ("main",)),
@@ -73,12 +89,10 @@ def test_one_line() -> None:
     ],
 )
 def test_the_mirror_of_this_machine_is_used(
-    configured: list[Source], archive: str, security: str, monkeypatch: pytest.MonkeyPatch
+    configured: list[Source], archive: str, security: str, tree: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def sources() -> Iterator[Source]:
-        yield from configured
-
-    monkeypatch.setattr(aptsources, "_configured", sources)
+    monkeypatch.setattr(aptsources, "_configured", lambda: iter(configured))
+    monkeypatch.setattr(aptsources, "_EXAMPLE", tree + aptsources._EXAMPLE)
     assert aptsources.for_release("bookworm") == [
         f"deb {archive} bookworm main",
         f"deb {archive} bookworm-updates main",
@@ -87,8 +101,19 @@ def test_the_mirror_of_this_machine_is_used(
     assert aptsources.for_release("sid") == [f"deb {archive} sid main"]
 
 
-def test_the_image_names_no_mirror() -> None:
-    assert all("//deb.debian.org/" in line for line in aptsources.official("bookworm"))
+def test_a_machine_that_knows_no_archive_leaves_it_to_mmdebstrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aptsources, "_configured", lambda: iter(()))
+    monkeypatch.setattr(aptsources, "_EXAMPLE", "/nosuch")
+    assert aptsources.for_release("bookworm") == []
+
+
+def test_the_image_names_the_archive_that_its_own_apt_does(tree: str) -> None:
+    assert aptsources.official("trixie", tree) == [
+        "deb http://own.example/debian trixie main",
+        "deb http://own.example/debian trixie-updates main",
+        "deb http://safe.example/sec trixie-security main",
+    ]
+    assert aptsources.official("trixie", tree + "/usr") == []
 
 
 @pytest.mark.parametrize(
