@@ -82,7 +82,7 @@ def _check(wish: _Wish) -> None:
     if not wish.name:
         raise UsageError("--network has no name")
     for alias in wish.aliases:
-        if not ALIAS.fullmatch(alias):
+        if not re.fullmatch(ALIAS, alias):
             raise UsageError(f"invalid network alias {alias!r}", hint="it is a host name")
     if wish.mac and not re.fullmatch(_MAC, wish.mac):
         raise UsageError(f"{wish.mac!r} is not a MAC address", hint="write it as 02:42:ac:11:00:02")

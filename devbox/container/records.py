@@ -16,7 +16,7 @@ from devbox.model.codec import dump_config, load_config
 from devbox.model.container import Container
 from devbox.store.database import Store
 
-NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}"
 _JSON = {"config": "config_json", "health": "health_json"}
 _BOOLEANS = ("oom_killed", "stopped_by_user")
 
@@ -100,7 +100,7 @@ def announce(store: Store, container: Container, action: str, **attributes: str)
 
 def check_name(name: str) -> None:
     """Raise UsageError for a name outside docker's grammar."""
-    if not NAME.fullmatch(name):
+    if not re.fullmatch(NAME, name):
         raise UsageError(
             f"invalid container name {name!r}",
             hint="a name has 1 to 128 letters, digits, '_', '.' or '-', and starts with a letter or digit",

@@ -18,7 +18,7 @@ from devbox.model.image import Image
 from devbox.model.reference import familiar, parse, parse_tagged
 from devbox.store.database import Store
 
-_HEX = re.compile(r"[0-9a-f]{1,64}")
+_HEX = r"[0-9a-f]{1,64}"
 _COLUMNS = "id, size, document"
 
 
@@ -39,7 +39,7 @@ def find_id(store: Store, reference: str) -> str:
     """As `find`, but only the id; UsageError for what no image can be called."""
     found = _by_name(store, reference) or _by_prefix(store, reference)
     if found is None:
-        if not _HEX.fullmatch(reference):
+        if not re.fullmatch(_HEX, reference):
             parse(reference)
         raise NotFoundError(
             f"no such image: {reference}",
@@ -75,7 +75,7 @@ def _by_name(store: Store, reference: str) -> str | None:
 
 def _by_prefix(store: Store, reference: str) -> str | None:
     digits = reference.removeprefix("sha256:")
-    if not _HEX.fullmatch(digits):
+    if not re.fullmatch(_HEX, digits):
         return None
     begin = "sha256:" + digits
     rows = store.db.execute(

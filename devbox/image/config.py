@@ -22,8 +22,8 @@ LAYERS_MAX = 250
 _HISTORY_MAX = 10_000
 _LIST_MAX = 10_000
 _WHAT = "the image's config"
-_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?")
-_TIME = re.compile(
+_PORT = r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?"
+_TIME = (
     r"(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt ]([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)"
     r"(\.\d{1,12})?(?:[Zz]|([+-])(\d\d):(\d\d))"
 )
@@ -138,7 +138,7 @@ def parse_time(text: str) -> float:
     """Seconds since the epoch of an RFC 3339 time, 0 for none; without the 3 ms of importing datetime."""
     if not text:
         return 0.0
-    match = _TIME.fullmatch(text)
+    match = re.fullmatch(_TIME, text)
     if match is None:
         raise RefusedError(f"{_WHAT} has a malformed time: {text[:40]!r}")
     year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
@@ -198,7 +198,7 @@ def _diff_ids(rootfs: Mapping[str, Any]) -> tuple[str, ...]:
 
 def check_digest(digest: Any) -> str:
     """A digest that may become part of a path."""
-    if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+    if not isinstance(digest, str) or not re.fullmatch(DIGEST, digest):
         raise RefusedError(f"not a sha256 digest: {str(digest)[:80]!r}")
     return digest
 
@@ -237,7 +237,7 @@ def _number(fields: Mapping[str, Any], key: str) -> int:
 
 
 def _ports(text: str) -> list[str]:
-    match = _PORT.fullmatch(text)
+    match = re.fullmatch(_PORT, text)
     first, last, protocol = match.groups() if match else ("0", None, None)
     begin, end = int(first), int(last or first)
     if not 0 < begin <= end < 1 << 16:

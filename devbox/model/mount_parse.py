@@ -10,7 +10,7 @@ from devbox.errors import UsageError
 from devbox.model.mount import Mount, Propagation
 from devbox.model.values_parse import parse_size
 
-VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}")
+VOLUME_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}"
 _PROPAGATIONS: Mapping[str, Propagation] = {
     "private": "private",
     "rprivate": "rprivate",
@@ -52,7 +52,7 @@ _KEYS = (
 _REPEATED = ("volume-label", "volume-opt")
 _SWITCHES = ("readonly", "bind-nonrecursive", "volume-nocopy")
 _FIELD = re.compile(r'"((?:[^"]|"")*)"|([^",]*)')
-_TMPFS_FLAG = re.compile(r"(no)?(suid|dev|exec|mand|atime|diratime|relatime|strictatime)|sync|async|dirsync")
+_TMPFS_FLAG = r"(no)?(suid|dev|exec|mand|atime|diratime|relatime|strictatime)|sync|async|dirsync"
 _TMPFS_VALUES = {
     "nr_inodes": r"[0-9]{1,18}[kmg]?",
     "nr_blocks": r"[0-9]{1,18}[kmg]?",
@@ -202,7 +202,7 @@ def _with_tmpfs_option(mount: Mount, word: str, option: str) -> Mount:
     if key == "mode" and equals:
         return mount._replace(tmpfs_mode=_octal(value, "mode", option))
     pattern = r"[0-9]{1,3}%" if key == "size" else _TMPFS_VALUES.get(key, "(?!)")
-    if not (re.fullmatch(pattern, value, re.ASCII) if equals else _TMPFS_FLAG.fullmatch(word)):
+    if not (re.fullmatch(pattern, value, re.ASCII) if equals else re.fullmatch(_TMPFS_FLAG, word)):
         raise UsageError(
             f"invalid tmpfs option {word!r} in {option!r}", hint="such as size=64m, mode=1777 or noexec"
         )
@@ -241,7 +241,7 @@ def clean_source(path: str, option: str) -> str:
 
 def check_volume_name(name: str) -> str:
     """The name, or UsageError when it is outside docker's grammar."""
-    if VOLUME_NAME.fullmatch(name):
+    if re.fullmatch(VOLUME_NAME, name):
         return name
     hint = "a volume's name has 2 to 255 letters, digits, '_', '.' or '-', and starts with a letter or digit"
     if name.startswith("~"):

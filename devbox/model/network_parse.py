@@ -7,8 +7,8 @@ import re
 from devbox.errors import UsageError
 from devbox.model.network import PortWish, Protocol
 
-ALIAS = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
-_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+ALIAS = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}"
+_PORTS = r"([0-9]{1,5})(?:-([0-9]{1,5}))?"
 PORT_MAX = 65535
 
 
@@ -42,7 +42,7 @@ def parse_link(text: str) -> tuple[str, str]:
     """Read CONTAINER[:ALIAS] as (target, alias); the alias becomes a host name and part of a variable's name."""
     target, _, alias = text.partition(":")
     alias = alias or target.removeprefix("/")
-    if not target or not ALIAS.fullmatch(alias):
+    if not target or not re.fullmatch(ALIAS, alias):
         raise UsageError(f"invalid link {text!r}", hint="write it as CONTAINER or CONTAINER:ALIAS")
     return target, alias
 
@@ -74,7 +74,7 @@ def _split_protocol(text: str, option: str) -> tuple[str, Protocol]:
 
 
 def _range(text: str, option: str) -> tuple[int, int]:
-    match = _PORTS.fullmatch(text)
+    match = re.fullmatch(_PORTS, text)
     if not match:
         raise _malformed(option, "write it as [[ADDRESS:]PORT:]PORT[/tcp|udp]")
     first = int(match[1])

@@ -9,12 +9,12 @@ DEFAULT_DOMAIN = "docker.io"
 DEFAULT_TAG = "latest"
 NAME_LENGTH_MAX = 255
 
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_ID = re.compile(r"[0-9a-f]{64}")
+DIGEST = r"sha256:[0-9a-f]{64}"
+_ID = r"[0-9a-f]{64}"
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-_DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
-_PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
+_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 
 
 class Reference(NamedTuple):
@@ -44,17 +44,17 @@ class Reference(NamedTuple):
 def parse(text: str) -> Reference:
     """Read NAME[:TAG][@DIGEST]; UsageError for what docker would refuse."""
     rest, at, digest = text.partition("@")
-    if at and not DIGEST.fullmatch(digest):
+    if at and not re.fullmatch(DIGEST, digest):
         raise _malformed(text, "a digest is 'sha256:' and 64 hex digits")
     head, slash, last = rest.rpartition("/")
     last, colon, tag = last.partition(":")
     name = head + slash + last
-    if colon and not _TAG.fullmatch(tag):
+    if colon and not re.fullmatch(_TAG, tag):
         raise _malformed(text, "a tag has up to 128 letters, digits, '_', '.' or '-'")
-    if _ID.fullmatch(name):
+    if len(name) == 64 and re.fullmatch(_ID, name):
         raise _malformed(text, "64 hex digits are an image id, not a name")
     domain, path = _split_domain(name)
-    if not _PATH.fullmatch(path) or not _DOMAIN.fullmatch(domain):
+    if not re.fullmatch(_PATH, path) or not re.fullmatch(_DOMAIN, domain):
         lower = "a repository name must be lower case" if path != path.lower() else ""
         raise _malformed(
             text, lower or "write it as NAME[:TAG], of lower case letters, digits and '.', '_', '-', '/'"

@@ -9,9 +9,10 @@ from devbox.errors import UsageError
 from devbox.model.container import RestartPolicy
 
 _UNITS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)(i?b)?", re.ASCII)
+_SIZE = r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)(i?b)?"
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|us|µs|ns|m|s)", re.ASCII)
+_REAL_TIME_SIGNAL = r"RT(MIN|MAX)(?:([+-])([0-9]{1,2}))?"
+_DURATION_PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|us|µs|ns|m|s)"
 _SIGNAL_MAX = 64
 MEMORY_MINIMUM = 6 * 1024 * 1024
 """bytes; docker's, below which no process starts"""
@@ -19,7 +20,7 @@ MEMORY_MINIMUM = 6 * 1024 * 1024
 
 def parse_size(text: str, option: str) -> int:
     """Bytes of "512m", "1.5g", "64KiB", "100": units are powers of 1024, as docker reads them."""
-    match = _SIZE.fullmatch(text.lower())
+    match = re.fullmatch(_SIZE, text.lower(), re.ASCII)
     if not match:
         raise UsageError(f"invalid size {text!r} for {option}", hint="write a number and b, k, m or g: 512m")
     size = int(float(match[1]) * 1024 ** _UNITS[match[2]])
@@ -51,7 +52,7 @@ def parse_duration(text: str, option: str) -> float:
     """Seconds of a Go duration: "1h30m", "1.5s", "300ms"; "0" needs no unit."""
     if text == "0":
         return 0.0
-    parts = _DURATION_PART.findall(text)
+    parts = re.findall(_DURATION_PART, text, re.ASCII)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise UsageError(f"invalid duration {text!r} for {option}", hint="write it as 30s, 1m30s or 500ms")
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
@@ -62,7 +63,7 @@ def parse_signal(text: str) -> int:
     name = text.upper().removeprefix("SIG")
     if re.fullmatch(r"[0-9]{1,2}", text, re.ASCII):
         number = int(text)
-    elif match := re.fullmatch(r"RT(MIN|MAX)(?:([+-])([0-9]{1,2}))?", name, re.ASCII):
+    elif name.startswith("RT") and (match := re.fullmatch(_REAL_TIME_SIGNAL, name, re.ASCII)):
         # 34 and 64: those of glibc, whatever this host is
         number = {"MIN": 34, "MAX": 64}[match[1]] + int((match[2] or "+") + (match[3] or "0"))
     else:

@@ -25,7 +25,7 @@ MTU_OPTION = "com.docker.network.driver.mtu"
 MASQUERADE_OPTION = "com.docker.network.bridge.enable_ip_masquerade"
 HOST_BINDING_OPTION = "com.docker.network.bridge.host_binding_ipv4"
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}"
 _JSON = ("labels", "options")
 _BOOLEANS = ("internal", "own_subnet")
 
@@ -232,7 +232,7 @@ def _unused_bridge(store: Store) -> str:
 
 
 def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise UsageError(
             f"invalid network name {name!r}",
             hint="a name has 1 to 128 letters, digits, '_', '.' or '-', and starts with a letter or digit",

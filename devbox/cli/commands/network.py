@@ -6,6 +6,7 @@ import sys
 
 assert sys.platform == "linux"
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,7 +76,7 @@ def connect(context: Context, invocation: Invocation) -> int:
     """Let a container join a network."""
     aliases = invocation.many("alias")
     for alias in aliases:
-        if not ALIAS.fullmatch(alias):
+        if not re.fullmatch(ALIAS, alias):
             raise UsageError(f"invalid network alias {alias!r}", hint="it is a host name")
     links = [parse_link(text) for text in invocation.many("link")]
     wish = EndpointWish(invocation.text("network"), aliases, invocation.text("ip"))
