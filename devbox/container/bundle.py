@@ -33,7 +33,7 @@ def write_bundle(store: Store, container: Container, rootfs: str, netns: int | N
         links=links.environment(store, container.id),
     )
     with open(store.root.bundle(container.id) + "/config.json", "w") as file:
-        json.dump(spec.document(container, setting), file)
+        file.write(json.dumps(spec.document(container, setting)))  # json.dump() does it without its C code
 
 
 def _network_namespace(store: Store, container: Container, netns: int | None) -> str:

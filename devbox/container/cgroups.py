@@ -70,11 +70,27 @@ def destroy(container_id: str) -> None:
     A runtime that was killed while it created the container has not written down its first process, which waits
     for ever to be let go, and nobody else would find it.
     """
-    places = [base + path(container_id) for base in (MOUNT, *(f"{MOUNT}/{name}" for name in _listed(MOUNT)))]
     deadline = time.monotonic() + _DESTROY_SECONDS
-    for place in filter(os.path.isdir, places):
+    for place in filter(os.path.isdir, _places(container_id)):
         while not _destroyed(place) and time.monotonic() < deadline:
             time.sleep(0.005)
+
+
+def vacated(container_id: str) -> bool:
+    """Delete a container's group; False when a process is still in it, or a group of the container's own."""
+    for place in _places(container_id):
+        try:
+            os.rmdir(place)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return False
+    return True
+
+
+def _places(container_id: str) -> list[str]:
+    """A container's group in every hierarchy; not all of them exist."""
+    return [base + path(container_id) for base in (MOUNT, *(f"{MOUNT}/{name}" for name in _listed(MOUNT)))]
 
 
 def _destroyed(place: str) -> bool:

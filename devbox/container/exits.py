@@ -13,7 +13,7 @@ import time
 from devbox.container import again, cgroups, locks, logger, monitor, records, telling
 from devbox.container.runtime import delete_from_runtime, deleting
 from devbox.model.container import Container
-from devbox.network import endpoints, firewall, hosts
+from devbox.network import endpoints, hosts
 from devbox.store.database import Store
 from devbox.store.root import Root
 from devbox.store.scratch import scratch
@@ -57,7 +57,7 @@ def release(store: Store, container: Container) -> None:
     has_network = bool(container.config.endpoints)
     with deleting(store.root, container):
         if has_network:
-            firewall.withdraw(store, container.id)
+            _close_network(store, container.id)
         # the end of a --rm container is found again by the next command; its removal is what counts
         with store.transaction(durable=not container.config.auto_remove):
             endpoints.release(store, container.id)
@@ -80,10 +80,16 @@ def abandon(store: Store, container: Container) -> None:
     delete_from_runtime(store.root, container)
     cgroups.destroy(container.id)
     if container.config.endpoints:
-        firewall.withdraw(store, container.id)
+        _close_network(store, container.id)
         with store.transaction():
             endpoints.release(store, container.id)
     remove_tree(store.root.bundle(container.id))
+
+
+def _close_network(store: Store, container_id: str) -> None:
+    from devbox.network import firewall  # not loaded for a container without a network
+
+    firewall.withdraw(store, container_id)
 
 
 def await_exit_file(store: Store, container: Container) -> None:

@@ -11,11 +11,14 @@ import os
 import re
 from collections.abc import Iterator
 
+from devbox.container import cgroups
 from devbox.errors import ContainerRuntimeError, HostError, UsageError
 from devbox.model.container import Container
 from devbox.store.root import Root
 from devbox.system import process
+from devbox.system.files import remove_tree
 from devbox.system.namespaces import mounts_of
+from devbox.system.walk import opened
 
 RUNTIMES = ("crun", "runc")
 
@@ -41,6 +44,25 @@ def check_name(name: str) -> str:
 def state_directory(root: Root) -> str:
     """The runtime's --root."""
     return root.crun
+
+
+def let_go(root: Root, container: Container) -> None:
+    """Let the first process of a created container run: `start` of the runtime spec.
+
+    Beyond its checks `crun start` writes one byte into the FIFO on which the process waits. Done here that saves
+    the 4 ms of a program; where there is no such FIFO, or no process waits, the runtime says what is wrong.
+    """
+    fifo = f"{state_directory(root)}/{container.id}/exec.fifo"
+    try:
+        if os.path.basename(program(container)) != "crun":
+            raise FileNotFoundError
+        fd = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        call(root, container, "start")
+        return
+    with opened(fd):
+        os.unlink(fifo)
+        os.write(fd, b"\0")
 
 
 def call(root: Root, container: Container, *arguments: str) -> None:
@@ -81,9 +103,18 @@ def delete_from_runtime(root: Root, container: Container) -> None:
 
 @contextlib.contextmanager
 def deleting(root: Root, *containers: Container) -> Iterator[None]:
-    """As `delete_from_runtime`, at the same time as the block."""
+    """As `delete_from_runtime`, at the same time as the block.
+
+    Of a container that has ended crun keeps nothing but its control groups and one directory: to delete them here
+    saves the 5 ms of a program. Where a process is left, the runtime kills it.
+    """
     with contextlib.ExitStack() as begun:
         for container in containers:
-            if os.path.isdir(f"{state_directory(root)}/{container.id}"):
+            state = f"{state_directory(root)}/{container.id}"
+            if not os.path.isdir(state):
+                continue
+            if os.path.basename(program(container)) == "crun" and cgroups.vacated(container.id):
+                remove_tree(state)
+            else:
                 begun.callback(_finish, _begin(root, container, "delete", "--force"), container)
         yield

@@ -19,7 +19,7 @@ from devbox.container.mounting import mount_rootfs
 from devbox.errors import DevboxError, StateError
 from devbox.model.container import Container
 from devbox.model.network import Endpoint
-from devbox.network import endpoints, firewall, hosts, links, plumbing, ports, resolv
+from devbox.network import endpoints, hosts, links, plumbing, ports, resolv
 from devbox.store.database import Store
 from devbox.system import process, procfs
 from devbox.system.namespaces import private_mounts
@@ -85,12 +85,8 @@ def _start(store: Store, container: Container, attach: Attach | None) -> Contain
         held.enter_context(logger.reading(store.root, container))
         conmon = _create(store, container, network)
         try:
-            if network.held:
-                firewall.publish(store, container.id)
-            elif network.endpoints:
-                firewall.ensure(store)
             if pending is not None:
-                plumbing.finish(pending)
+                _open_network(store, container, network, pending)
         finally:
             place = monitor.created(store.root, container, conmon)
     seccomp_cache.keep(store.root, container.id)
@@ -102,8 +98,18 @@ def _start(store: Store, container: Container, attach: Attach | None) -> Contain
     )
     if attach is not None:
         attach(bundle)
-    runtime.call(store.root, started, "start")
+    runtime.let_go(store.root, started)
     return started
+
+
+def _open_network(store: Store, container: Container, network: _Network, pending: plumbing.Pending) -> None:
+    from devbox.network import firewall  # loaded while the runtime creates the container
+
+    if network.held:
+        firewall.publish(store, container.id)
+    elif network.endpoints:
+        firewall.ensure(store)
+    plumbing.finish(pending)
 
 
 def _create(store: Store, container: Container, network: _Network) -> monitor.Monitor:
