@@ -85,7 +85,7 @@ class Repository:
         except NotFoundError as error:
             raise self._missing(wanted) from error
         digest = "sha256:" + hashlib.sha256(answer.data).hexdigest()
-        told = wanted if DIGEST.fullmatch(wanted) else answer.headers.get("Docker-Content-Digest", digest)
+        told = wanted if re.fullmatch(DIGEST, wanted) else answer.headers.get("Docker-Content-Digest", digest)
         if told != digest:
             raise RefusedError(f"{self.host} sent a manifest that is not the one it names: {told[:80]}")
         return Manifest(answer.data, digest, answer.headers.get("Content-Type", "").partition(";")[0].strip())
