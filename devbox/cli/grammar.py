@@ -76,6 +76,8 @@ class Command(NamedTuple):
     """it runs on any system, not only where there are containers"""
     frees: bool = False
     """it gives room back, so on a full disk the store's reserve is for it"""
+    moves: bool = False
+    """it puts a process into a control group"""
     sections: tuple[tuple[str, tuple[Option, ...]], ...] = ()
     """for the help page: titles with the options below them, the rest comes first"""
 

@@ -45,6 +45,7 @@ COMMANDS = (
             _DETACH_KEYS,
         ),
         aliases=(("start",),),
+        moves=True,
     ),
     Command(
         ("container", "stop"),
@@ -62,6 +63,7 @@ COMMANDS = (
         _MANY,
         (_SIGNAL, _TIMEOUT),
         aliases=(("restart",),),
+        moves=True,
     ),
     Command(
         ("container", "kill"),

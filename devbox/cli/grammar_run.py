@@ -139,6 +139,7 @@ COMMANDS = (
             *_CONTAINER,
         ),
         aliases=(("run",),),
+        moves=True,
         interspersed=False,
         sections=_SECTIONS,
     ),
@@ -166,6 +167,7 @@ COMMANDS = (
             flag("--privileged", "Give the command the host's powers"),
         ),
         aliases=(("exec",),),
+        moves=True,
         interspersed=False,
     ),
     Command(

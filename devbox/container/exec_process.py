@@ -24,7 +24,7 @@ from devbox.model.container import Container
 from devbox.model.values_parse import merge_env
 from devbox.network import links
 from devbox.store.database import Store
-from devbox.system import process, procfs, terminal
+from devbox.system import migration, process, procfs, terminal
 from devbox.system.files import write_all
 from devbox.system.namespaces import mounts_of
 from devbox.system.walk import opened
@@ -73,7 +73,9 @@ def start(store: Store, container: Container, request: Request, streams: tuple[i
             # short names: the path of a socket may have 107 bytes only
             os.chdir(bundle)
             pid = process.spawn([*argv, container.id], files=tuple(enumerate(streams)), new_session=True)
-        if process.wait(pid) != 0:
+        status = process.wait(pid)
+        migration.over()
+        if status != 0:
             raise _failure(container, request, _read(f"{bundle}/{base}.log"))
         started = int(_read(f"{bundle}/{base}.pid"))
         return Started(started, -1 if listener is None else _accept(listener))

@@ -17,7 +17,7 @@ from devbox.container import again, runtime
 from devbox.errors import CommandNotFoundError, ContainerRuntimeError, DevboxError, NotExecutableError
 from devbox.model.container import Container
 from devbox.store.root import Root
-from devbox.system import process
+from devbox.system import migration, process
 
 _REPORT_MAX = 65536
 
@@ -71,6 +71,7 @@ def created(root: Root, container: Container, monitor: Monitor) -> Created:
     finally:
         os.close(monitor.report)
         process.wait(monitor.pid)
+        migration.over()
     answer: dict[str, Any] = json.loads(report) if report else {"data": -1, "message": "conmon ended early"}
     if answer["data"] <= 0:
         raise _failure(container, answer.get("message", ""))
