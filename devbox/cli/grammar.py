@@ -115,7 +115,9 @@ _FILE_OF = {
     "volume": "volume",
     "machine": "machine",
     "internal": "internal",
-    **dict.fromkeys(("system", "info", "version", "events", "inspect", "check", "demo", "completion"), "system"),
+    **dict.fromkeys(
+        ("system", "info", "version", "events", "inspect", "check", "demo", "completion", "doctor"), "system"
+    ),
 }
 """which file knows a word; `container` is in two"""
 

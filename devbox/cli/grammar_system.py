@@ -10,6 +10,18 @@ _KINDS = "container|image|network|volume"
 
 COMMANDS = (
     Command(
+        ("doctor",),
+        "devbox.cli.commands.doctor:doctor",
+        "Show what is not as it must be, and the command that mends it",
+        (Argument("directory", "?", metavar="[DIRECTORY]"),),
+        (
+            flag("--json", "Print the findings as JSON"),
+            text("-m --machine", "MACHINE", "Look at this machine only"),
+            flag("-q --quiet", "Show warnings and problems only"),
+        ),
+        anywhere=True,
+    ),
+    Command(
         ("system", "df"),
         "devbox.cli.commands.usage:df",
         "Show the disk use of devbox",

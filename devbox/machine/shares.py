@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from devbox.errors import HostError, NotFoundError, StateError
-from devbox.machine import hostfiles, mountmap, openssh, records
+from devbox.machine import hostfiles, inside, mountmap, records
 from devbox.machine.driver import Endpoint
 from devbox.machine.mountmap import MountMap, Share
 from devbox.machine.places import MachinePlace
@@ -29,7 +28,6 @@ _BEST = {
 }
 OURS = ("9p",)
 """kinds that we mount; the others are mounted by Vagrant"""
-_PATIENCE = 120.0
 _OPTIONS_9P = "trans=virtio,version=9p2000.L,msize=262144,cache=mmap,access=any"
 """cache=mmap keeps no file content but allows writable shared mappings, which cache=none refuses"""
 _MOUNT = """
@@ -98,10 +96,10 @@ def mount(place: MachinePlace, endpoint: Endpoint, planned: Sequence[Planned]) -
     ours = [share for share in planned if share.kind in OURS]
     if ours:
         words = [word for share in ours for word in (share.tag, share.guest)]
-        done = _sudo(place, endpoint, _MOUNT, _OPTIONS_9P, *words)
+        done = inside.run(place, endpoint, _MOUNT, _OPTIONS_9P, *words)
         if done.returncode:
             raise HostError(
-                f"the shares of machine {place.name!r} could not be mounted: {_last_line(done.stderr)}",
+                f"the shares of machine {place.name!r} could not be mounted: {inside.last_line(done.stderr)}",
                 hint=f"a share that is new needs a new start: devbox machine restart {place.name}",
             )
     documents = [share.document() for share in planned]
@@ -113,10 +111,10 @@ def unmount(place: MachinePlace, endpoint: Endpoint) -> None:
     ours = [share for share in _recorded(place) if share.kind in OURS]
     if not ours:
         return
-    done = _sudo(place, endpoint, _UNMOUNT, *(share.guest for share in ours))
+    done = inside.run(place, endpoint, _UNMOUNT, *(share.guest for share in ours))
     if done.returncode:
         raise StateError(
-            f"a share of machine {place.name!r} is in use: {_last_line(done.stderr)}",
+            f"a share of machine {place.name!r} is in use: {inside.last_line(done.stderr)}",
             hint="stop the containers that use it; a machine cannot be put to sleep with it",
         )
 
@@ -139,29 +137,6 @@ def _recorded(place: MachinePlace) -> tuple[Planned, ...]:
         return ()  # of another version of devbox
 
 
-def _sudo(place: MachinePlace, endpoint: Endpoint, script: str, *words: str) -> subprocess.CompletedProcess[str]:
-    line = openssh.argv(place, endpoint, ["sudo", "-n", "sh", "-c", script, "sh", *words])
-    try:
-        return subprocess.run(
-            line,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_PATIENCE,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise HostError("ssh is not installed", hint="it is the program of OpenSSH") from error
-    except subprocess.TimeoutExpired as error:
-        raise HostError(f"machine {place.name!r} did not answer within {_PATIENCE:.0f} s") from error
-
-
 def _tag(host: str) -> str:
     """As vagrant-libvirt names the device."""
     return hashlib.md5(host.encode(), usedforsecurity=False).hexdigest()[:31]
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
