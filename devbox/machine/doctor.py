@@ -256,6 +256,7 @@ def _broker(place: MachinePlace) -> Found:
             yield "note", "its broker has ended: the next command starts one", ""
         else:
             yield "ok", "its broker answers", ""
+    yield from ()
 
 
 def _port(place: MachinePlace, known: Endpoint) -> Found:
