@@ -9,6 +9,7 @@ engine=(
     crun conmon tini                         # runs, watches and (--init) reaps a container's processes
     nftables                                 # networks and published ports
     s6 util-linux procps                     # s6-log keeps logs; flock(1) tells who books an exit; ps for `top`
+    apparmor                                 # compiles the default profile, where the kernel has AppArmor
     zstd xz-utils mmdebstrap busybox-static  # images: compression, bootstrap
     isal                                     # push: igzip compresses ten times as fast as gzip
 )

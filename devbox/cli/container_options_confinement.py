@@ -8,7 +8,7 @@ assert sys.platform == "linux"
 
 import os
 
-from devbox.container import capabilities, records, spec_setting
+from devbox.container import apparmor, capabilities, records, spec_setting
 from devbox.errors import UsageError
 from devbox.model.confinement_parse import parse_capability, parse_security_options, parse_sysctls
 from devbox.model.container import ContainerConfig
@@ -37,6 +37,7 @@ def confined(wanted: ContainerConfig, store: Store, invocation: Invocation, cwd:
     bounding = capabilities.bounding_set()
     capabilities.check(wanted, bounding)
     spec_setting.profile(wanted, bounding)
+    apparmor.ready(wanted)
     return wanted
 
 

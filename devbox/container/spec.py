@@ -56,6 +56,8 @@ class Setting(NamedTuple):
     ipc_namespace: str = ""
     uts_namespace: str = ""
     seccomp: Mapping[str, Any] | None = None
+    apparmor: str = ""
+    """an AppArmor profile that the kernel has; "" for none"""
     annotations: Mapping[str, str] = {}
     """ours, for the runtime; never an image's"""
     devices: tuple[devices.Node, ...] = ()
@@ -80,7 +82,9 @@ def document(container: Container, setting: Setting) -> dict[str, Any]:
 def process(config: ContainerConfig, setting: Setting) -> dict[str, Any]:
     """The `process` member: that of the container, and with other arguments and user that of an exec."""
     granted = list(capabilities.granted(config, setting.bounding))
+    profile = {"apparmorProfile": setting.apparmor} if setting.apparmor else {}
     return {
+        **profile,
         "terminal": config.tty,
         "user": {
             "uid": setting.user.uid,

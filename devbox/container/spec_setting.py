@@ -11,7 +11,17 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from devbox.container import capabilities, cgroups, devices, records, runtime, seccomp, seccomp_cache, spec
+from devbox.container import (
+    apparmor,
+    capabilities,
+    cgroups,
+    devices,
+    records,
+    runtime,
+    seccomp,
+    seccomp_cache,
+    spec,
+)
 from devbox.container.rootfs import Prepared
 from devbox.errors import RefusedError, StateError, UsageError
 from devbox.model.confinement_parse import LIMITS, UNLIMITED, parse_security_options
@@ -57,6 +67,7 @@ def gather(
         ipc_namespace=_joined(store, config.ipc_mode, "ipc"),
         uts_namespace=_joined(store, config.uts_mode, "uts"),
         seccomp=profile(config, bounding),
+        apparmor=apparmor.ready(config),
         annotations=_compiled_filter(store, container, bounding),
         devices=devices.wanted(config),
     )
@@ -80,6 +91,7 @@ def exec_process(config: ContainerConfig, prepared: Prepared, env: tuple[str, ..
         bounding=bounding,
         hard_limits=hard_limits(bounding),
         oom_score=_oom_score(),
+        apparmor=apparmor.ready(config),
     )
     return spec.process(config._replace(init=False), setting)
 

@@ -50,12 +50,14 @@ class SecurityOptions(NamedTuple):
     no_new_privileges: bool = False
     seccomp: str = ""
     """"" (the default profile), "unconfined", or the text of a profile"""
+    apparmor: str = ""
+    """"" (the default profile, where there is one), "unconfined", or the name of a profile"""
     paths_unconfined: bool = False
     """systempaths=unconfined: no path of /proc or /sys is masked or read-only"""
 
 
 _SECURITY_HINT = (
-    "use no-new-privileges, seccomp=unconfined, seccomp=FILE, apparmor=unconfined, label=disable "
+    "use no-new-privileges, seccomp=unconfined, seccomp=FILE, apparmor=PROFILE, label=disable "
     "or systempaths=unconfined"
 )
 
@@ -71,8 +73,10 @@ def parse_security_options(values: Iterable[str]) -> SecurityOptions:
             options = options._replace(seccomp="" if value == "builtin" else value)
         elif (name, value) == ("systempaths", "unconfined"):
             options = options._replace(paths_unconfined=True)
-        elif (name, value) not in (("apparmor", "unconfined"), ("label", "disable")):
-            # both name what is so anyway: devbox sets neither an AppArmor profile nor an SELinux label
+        elif name == "apparmor" and value and value.isprintable():
+            options = options._replace(apparmor=value)
+        elif (name, value) != ("label", "disable"):
+            # which is so anyway: devbox sets no SELinux label
             raise _refused_security_option(text, name, value)
     return options
 
@@ -86,8 +90,6 @@ def _security_pair(text: str) -> tuple[str, str]:
 
 
 def _refused_security_option(text: str, name: str, value: str) -> UsageError:
-    if name == "apparmor" and value:
-        return UsageError(f"no AppArmor profile can be set, as '--security-opt {text}' asks", hint=_SECURITY_HINT)
     if name == "label" and value:
         return UsageError(f"no SELinux label can be set, as '--security-opt {text}' asks", hint=_SECURITY_HINT)
     return UsageError(f"invalid --security-opt {text!r}", hint=_SECURITY_HINT)

@@ -14,7 +14,7 @@ from devbox.cli.documents.container_host import host_config
 from devbox.cli.documents.container_network import links, settings
 from devbox.cli.template_values import ABSENT, ABSENT_TEXT
 from devbox.cli.units import rfc3339
-from devbox.container import sizes
+from devbox.container import apparmor, sizes
 from devbox.model.container import Container, HealthCheck
 from devbox.model.mount import Mount
 from devbox.store.database import Store
@@ -46,7 +46,7 @@ def document(store: Store, container: Container, *, sized: bool = False) -> dict
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
-        "AppArmorProfile": "",
+        "AppArmorProfile": apparmor.named(config),
         "ExecIDs": None,
         "HostConfig": host_config(container, links(store, container)),
         "GraphDriver": _graph_driver(store, container),

@@ -13,7 +13,7 @@ from typing import Any
 from devbox import __version__
 from devbox.cli.documents import mapped
 from devbox.cli.units import rfc3339
-from devbox.container import cgroups
+from devbox.container import apparmor, cgroups
 from devbox.container.metering import machine_memory
 from devbox.errors import HostError
 from devbox.store.database import Store
@@ -77,7 +77,7 @@ def document(store: Store) -> dict[str, Any]:
         "Runtimes": mapped(runtimes),
         "DefaultRuntime": next(iter(runtimes), ""),
         "LiveRestoreEnabled": True,
-        "SecurityOptions": ["name=seccomp,profile=builtin"],
+        "SecurityOptions": [*(["name=apparmor"] if apparmor.available() else []), "name=seccomp,profile=builtin"],
         "Warnings": _warnings(host),
     }
 
@@ -94,6 +94,8 @@ def _warnings(host: cgroups.Facts) -> list[str]:
     limits = [
         f"WARNING: No {name} limit support" for name in ("memory", "cpu", "pids") if name not in host.controllers
     ]
+    if apparmor.kernel_has_it() and not apparmor.available():
+        missing.append("WARNING: no AppArmor profile for containers: apparmor_parser is not installed")
     return [*missing, *limits, *([] if host.swap else ["WARNING: No swap limit support"])]
 
 

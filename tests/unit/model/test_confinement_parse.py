@@ -33,6 +33,10 @@ def test_security_options_together() -> None:
     assert not options.paths_unconfined
 
 
+def test_the_last_apparmor_profile_counts() -> None:
+    assert parse_security_options(["apparmor=unconfined", "apparmor:mine"]).apparmor == "mine"
+
+
 @pytest.mark.parametrize("text", ["no-new-privileges:true", "no-new-privileges=true", "no-new-privileges"])
 def test_no_new_privileges_in_all_its_spellings(text: str) -> None:
     assert parse_security_options([text]).no_new_privileges
@@ -41,7 +45,8 @@ def test_no_new_privileges_in_all_its_spellings(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "apparmor=docker-default",
+        "apparmor=",
+        "apparmor=a\nb",
         "label=type:spc_t",
         "nonsense",
         "seccomp",
