@@ -6,24 +6,31 @@ import sys
 
 assert sys.platform == "linux"
 
+import contextlib
 import json
+from typing import TYPE_CHECKING
 
 from devbox.build.plan import Base
 from devbox.build.platforms import Platforms
 from devbox.build.syntax import DockerfileError, Span
 from devbox.errors import DevboxError, NotFoundError
 from devbox.image import catalog, layers
+from devbox.image.progress import Progress
 from devbox.model.image import Image
 from devbox.store.database import Store
+
+if TYPE_CHECKING:
+    from devbox.image.transfer import Policy
 
 
 class Finder:
     """Finds images for a plan, and holds their layers until this process ends."""
 
-    def __init__(self, store: Store, platforms: Platforms, *, pull: bool) -> None:
+    def __init__(self, store: Store, platforms: Platforms, *, pull: bool, progress: Progress) -> None:
         self._store = store
         self._platforms = platforms
         self._pull = pull
+        self._progress = progress
 
     def __call__(self, reference: str, span: Span) -> Base:
         """The image; DockerfileError with the place that wants it when there is none."""
@@ -44,10 +51,10 @@ class Finder:
         return Base(image, json.loads(catalog.document(self._store, image.id)))
 
     def _image(self, reference: str) -> Image:
-        try:
-            return catalog.find(self._store, reference)
-        except NotFoundError as error:
-            raise NotFoundError(
-                f"the image {reference} is not here",
-                hint=f"devbox pull {reference}, or make one: devbox bootstrap busybox",
-            ) from error
+        if not self._pull:
+            with contextlib.suppress(NotFoundError):
+                return catalog.find(self._store, reference)
+        from devbox.image.transfer import ensure
+
+        policy: Policy = "always" if self._pull else "missing"
+        return ensure(self._store, reference, policy, self._platforms.name, self._progress)

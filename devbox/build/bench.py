@@ -49,6 +49,7 @@ class Bench:
             moment=plan.moment,
             layers_of=site.layers,
             context=self._show_context,
+            debug=site.settings.debug,
         )
 
     def close(self) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from devbox.build import cache, graph
-from devbox.build.plan import Plan, Wish
-from devbox.build.site import Settings
+from devbox.build.plan import Plan
+from devbox.build.platforms import Platforms
 from devbox.image import catalog, layers
 from devbox.model.reference import familiar, parse_tagged
 from devbox.store.database import Store
@@ -26,19 +26,32 @@ class Image(NamedTuple):
     diff_ids: tuple[str, ...]
 
 
-def build(
-    store: Store, plan: Plan, wish: Wish, settings: Settings, *, names: tuple[str, ...], labels: Mapping[str, str]
+def record(
+    store: Store,
+    plan: Plan,
+    built: graph.Built,
+    *,
+    platforms: Platforms,
+    names: tuple[str, ...],
+    labels: Mapping[str, str],
 ) -> Image:
-    """Carry out a plan and record its last stage as an image with these names."""
-    built = graph.carry_out(store, plan, settings)
-    stage = plan.stages[-1]
+    """Make the last stage of a plan that was carried out an image with these names."""
     found = [built.digests.get(layer) or layers.measured(store, layer) for layer in built.state.layers]
     diff_ids = tuple(diff_id for _, diff_id in found)
-    platform = (wish.platforms.architecture, wish.platforms.variant)
-    document = stage.draft.document(diff_ids, bare=built.state.bare, labels=labels, platform=platform)
+    document = plan.stages[-1].draft.document(
+        diff_ids, bare=built.state.bare, labels=labels, platform=(platforms.architecture, platforms.variant)
+    )
     image = Image("sha256:" + hashlib.sha256(document).hexdigest(), tuple(layer for layer, _ in found), diff_ids)
     _record(store, image, document, names, built)
     return image
+
+
+def keep(store: Store, built: graph.Built) -> None:
+    """Make what was built last in the cache, without an image of it."""
+    if not all(built.used.values()):
+        layers.sync(store)
+    with store.transaction():
+        cache.settle(store, built.used, built.memos)
 
 
 def _record(store: Store, image: Image, document: bytes, names: tuple[str, ...], built: graph.Built) -> None:
@@ -53,7 +66,7 @@ def _record(store: Store, image: Image, document: bytes, names: tuple[str, ...],
             for tag in tags:
                 catalog.move_tag(store, db, tag, image.id, "build")
             store.event("image", "build", image.id, {"name": familiar(tags[0]) if tags else image.id})
-        cache.settle(store, built.used, built.memos, synced=not synced)
+        cache.settle(store, built.used, built.memos)
 
 
 def _is_recorded(store: Store, image_id: str, tags: list[str]) -> bool:

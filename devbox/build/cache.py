@@ -91,11 +91,12 @@ def only(store: Store, key: str, check: Callable[[], None]) -> contextlib.Abstra
     return alone(f"{store.root.locks}/step-{key}", check)
 
 
-def settle(store: Store, keys: Iterable[str], memos: Iterable[str], *, synced: bool) -> None:
-    """[tx] Note that a build that ends well has used these; `synced`: all of it is on the disk."""
+def settle(store: Store, keys: Iterable[str], memos: Iterable[str]) -> None:
+    """[tx] Note that a build that ends well, and has synced what it made, has used these."""
     now = time.time()
-    trust = ", boot_id = ''" if synced else ""
-    store.db.executemany(f"UPDATE build_steps SET used = ?{trust} WHERE key = ?", [(now, key) for key in keys])
+    store.db.executemany(
+        "UPDATE build_steps SET used = ?, boot_id = '' WHERE key = ?", [(now, key) for key in keys]
+    )
     store.db.executemany("UPDATE build_memos SET used = ? WHERE key = ?", [(now, key) for key in memos])
     store.db.execute("DELETE FROM build_memos WHERE used < ?", (now - _MEMO_SECONDS,))
 

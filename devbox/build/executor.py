@@ -55,6 +55,8 @@ class Workshop(NamedTuple):
     layers_of: LayersOf
     context: Callable[[str, str], str]
     """makes a context visible at an empty directory, given its name and that directory; its path"""
+    debug: Callable[[], contextlib.AbstractContextManager[None]] | None = None
+    """surrounds a shell in a step that failed, where one is wanted"""
 
 
 @contextlib.contextmanager
@@ -104,7 +106,11 @@ def _run(
         )
         prepared = sandbox.prepare_command(shop.store, merged, container_id, command)
         known = tidy.stubs(place + "/layer/diff", prepared.fresh)
-        return known, sandbox.run(root, prepared, output, shop.stop)
+        status = sandbox.run(root, prepared, output, shop.stop)
+        if status and shop.debug is not None:
+            with shop.debug():
+                sandbox.interact(root, prepared)
+        return known, status
 
 
 def _by_depth(entries: Sequence[MountEntry]) -> tuple[MountEntry, ...]:

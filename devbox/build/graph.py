@@ -30,15 +30,18 @@ class Built(NamedTuple):
     """by layer: the row that stands for it, which may be an equal one's, and its diff_id"""
 
 
-def carry_out(store: Store, plan: Plan, settings: Settings) -> Built:
-    """Build the stages of a plan. Raises what the first step that failed raised."""
+def carry_out(store: Store, plan: Plan, settings: Settings, *, measure: bool = True) -> Built:
+    """Build the stages of a plan. Raises what the first step that failed raised.
+
+    With `measure` the digests of what is made are found out meanwhile.
+    """
     site = Site(plan, settings)
     memos: list[str] = []
     remaining = [rest for stage in plan.stages if (rest := _probe(site, store, stage, memos)) is not None]
     digests: dict[int, tuple[int, str]] = {}
     if remaining:
         with Measurer(store.root) as measurer:
-            _run(site, store, remaining, measurer, memos)
+            _run(site, store, remaining, measurer if measure else None, memos)
         digests = measurer.found
     state = site.known(plan.stages[-1].number)
     assert state is not None
@@ -80,7 +83,9 @@ def _probe(site: Site, store: Store, stage: StagePlan, memos: list[str]) -> _Rem
     return None
 
 
-def _run(site: Site, store: Store, remaining: list[_Remaining], measurer: Measurer, memos: list[str]) -> None:
+def _run(
+    site: Site, store: Store, remaining: list[_Remaining], measurer: Measurer | None, memos: list[str]
+) -> None:
     """Work on stages in a thread each until all are complete or one has failed."""
     wanted = _ancestry(site.plan)
     threads = [

@@ -33,6 +33,7 @@ from devbox.system.files import remove_tree
 HOSTNAME = "buildkitsandbox"
 """the name that scripts know a build by"""
 _LOOK_MILLISECONDS = 2
+_SHELL = ("/bin/sh", "-i")
 _CHUNK = 1 << 16
 
 Output = Callable[[bytes], None]
@@ -92,10 +93,7 @@ def run(root: Root, prepared: Prepared, output: Output, stop: Stop) -> int:
     container, bundle = prepared.container, root.bundle(prepared.container.id)
     with open(bundle + "/config.json", "w") as file:
         file.write(prepared.document)
-    argv = [
-        runtime.program(container), "--root", runtime.state_directory(root), f"--log={bundle}/log", "run",
-        "--bundle", bundle, "--pid-file", bundle + "/pidfile", container.id,
-    ]  # fmt: skip
+    argv = _command_line(root, container)
     source, sink = os.pipe()
     null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -122,6 +120,23 @@ def run(root: Root, prepared: Prepared, output: Output, stop: Stop) -> int:
     stop.check()
     _raise_failure(bundle, status)
     return status
+
+
+def interact(root: Root, prepared: Prepared) -> None:
+    """Run a shell in place of the command, on our own streams, until its user leaves it."""
+    document = json.loads(prepared.document)
+    document["process"]["args"] = list(_SHELL)
+    with open(root.bundle(prepared.container.id) + "/config.json", "w") as file:
+        json.dump(document, file)
+    process.wait(process.spawn(_command_line(root, prepared.container)))
+
+
+def _command_line(root: Root, container: Container) -> list[str]:
+    bundle = root.bundle(container.id)
+    return [
+        runtime.program(container), "--root", runtime.state_directory(root), f"--log={bundle}/log", "run",
+        "--bundle", bundle, "--pid-file", bundle + "/pidfile", container.id,
+    ]  # fmt: skip
 
 
 def lock(root: Root, container_id: str) -> contextlib.AbstractContextManager[int]:

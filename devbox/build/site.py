@@ -6,9 +6,10 @@ import sys
 
 assert sys.platform == "linux"
 
+import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from devbox.build import keys
@@ -32,6 +33,9 @@ class State(NamedTuple):
     """entries of the history whose steps changed no file"""
 
 
+Debug = Callable[[], contextlib.AbstractContextManager[None]]
+
+
 class Files(NamedTuple):
     """A context that is open."""
 
@@ -48,6 +52,8 @@ class Settings(NamedTuple):
     contexts: Mapping[str, Files]
     """by name; "" is the main one"""
     tell: Tell
+    debug: Debug | None = None
+    """what surrounds a shell in a step that failed; without it there is none"""
 
 
 class Site:

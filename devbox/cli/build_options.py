@@ -14,6 +14,10 @@ _SECRET_KEYS = {"id": "id", "src": "src", "source": "src", "env": "env", "type":
 _IMAGE = "docker-image://"
 
 
+OF_IMAGES = ("image", "docker", "oci")
+"""kinds of output that make an image, too"""
+
+
 class Output(NamedTuple):
     """One --output."""
 
@@ -136,7 +140,9 @@ def _output(text: str, cwd: str) -> Output:
     dest = values.get("dest", "")
     if kind == "local" and dest in ("", "-"):
         raise UsageError("--output type=local wants a directory", hint="write --output type=local,dest=DIRECTORY")
-    if kind != "image" and dest != "-":
+    if kind == "docker" and not dest:
+        kind = "image"
+    if dest != "-":
         dest = os.path.join(cwd, dest) if dest else "-"
     names = tuple(filter(None, values.get("name", "").split(",")))
     return Output(kind, dest, names)

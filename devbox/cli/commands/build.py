@@ -7,68 +7,113 @@ import sys
 assert sys.platform == "linux"
 
 import contextlib
+import functools
 import json
 import os
-import signal
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from devbox.build import build as building
 from devbox.build import parse
 from devbox.build.bases import Finder
+from devbox.build.graph import Built, carry_out
 from devbox.build.ignore import Matcher, patterns
-from devbox.build.plan import Wish, plan
+from devbox.build.plan import Plan, Wish, plan
 from devbox.build.platforms import Platforms
 from devbox.build.site import Files, Settings
 from devbox.build.stepmounts import Given
 from devbox.build.syntax import Dockerfile
-from devbox.cli import build_options, build_progress
+from devbox.cli import build_options, build_output, build_progress, build_signals
 from devbox.cli.context import Context
 from devbox.errors import NotFoundError, UsageError
 from devbox.image.config import architecture
+from devbox.image.progress import Progress
 from devbox.model.invocation import Invocation
 from devbox.model.network_parse import parse_add_host
 from devbox.model.reference import familiar, parse_tagged
+from devbox.store.database import Store
 from devbox.system import process
 from devbox.system.files import write_atomic
-from devbox.system.signals import die_of
-
-_LATER = {"cache_from": "--cache-from", "cache_to": "--cache-to", "annotation": "--annotation"}
 
 
 def build(context: Context, invocation: Invocation) -> int:
     """Build an image; its id goes to stdout with --quiet, everything else to stderr."""
     names = tuple(familiar(parse_tagged(name).tagged) for name in invocation.many("tag"))
+    outputs = build_options.outputs(invocation.many("output"), context.cwd)
+    labels = build_options.pairs(invocation.many("label"), "--label")
     _refuse_what_is_not_there(invocation)
     process.seal()
     with contextlib.ExitStack() as stack:
-        main, dockerfile = _inputs(context, invocation, stack)
-        wish, directories = _wish(context, invocation)
-        contexts = {"": main}
-        for name, path in directories.items():
-            contexts[name] = _directory(path, stack)
-        store = context.reconciled()
-        planned = plan(dockerfile, wish, Finder(store, wish.platforms, pull=invocation.flag("pull")))
-        given = Given(
-            build_options.secrets(invocation.many("secret"), context.environ, context.cwd),
-            build_options.sockets(invocation.many("ssh"), context.environ, context.cwd),
-        )
-        form = "quiet" if invocation.flag("quiet") else invocation.text("progress")
-        labels = build_options.pairs(invocation.many("label"), "--label")
-        with _shown(form) as progress, _ending_well():
-            settings = Settings(given, contexts, progress)
-            image = building.build(store, planned, wish, settings, names=names, labels=labels)
+        work = _work(context, invocation, stack)
+        of_image = not outputs or any(output.kind in build_options.OF_IMAGES for output in outputs)
+        built = _carry_out(work, invocation, measure=of_image)
+        image = None
+        if of_image:
+            image = building.record(
+                work.store, work.plan, built, platforms=work.platforms, names=names, labels=labels
+            )
+        else:
+            building.keep(work.store, built)
+        for output in outputs:
+            build_output.write(work.store, built.state.layers, image, names, output)
     _report(context, invocation, image, names)
     return 0
+
+
+class _Work(NamedTuple):
+    """All that a build begins with."""
+
+    store: Store
+    plan: Plan
+    platforms: Platforms
+    contexts: Mapping[str, Files]
+    given: Given
+
+
+def _work(context: Context, invocation: Invocation, stack: contextlib.ExitStack) -> _Work:
+    main, dockerfile = _inputs(context, invocation, stack)
+    wish, directories = _wish(context, invocation)
+    contexts = {"": main, **{name: _directory(path, stack) for name, path in directories.items()}}
+    given = Given(
+        build_options.secrets(invocation.many("secret"), context.environ, context.cwd),
+        build_options.sockets(invocation.many("ssh"), context.environ, context.cwd),
+    )
+    store = context.reconciled()
+    find = Finder(store, wish.platforms, pull=invocation.flag("pull"), progress=Progress())
+    return _Work(store, plan(dockerfile, wish, find), wish.platforms, contexts, given)
+
+
+def _carry_out(work: _Work, invocation: Invocation, *, measure: bool) -> Built:
+    form = "quiet" if invocation.flag("quiet") else invocation.text("progress")
+    with _shown(form) as progress, build_signals.ending_well() as signals:
+        debug = None
+        if invocation.flag("debug"):
+            debug = functools.partial(_in_a_shell, progress, signals)
+        settings = Settings(work.given, work.contexts, progress, debug)
+        return carry_out(work.store, work.plan, settings, measure=measure)
+
+
+@contextlib.contextmanager
+def _in_a_shell(progress: build_progress.Progress, signals: build_signals.Signals) -> Iterator[None]:
+    """While somebody looks at a step that failed, nothing else is drawn, and Ctrl-C is for the shell."""
+    progress.close()
+    sys.stderr.write("the step failed: this is a shell in its files as they are now; 'exit' ends the build\n")
+    sys.stderr.flush()
+    with signals.ignored():
+        yield
+
+
+_LATER = {"cache_from": "--cache-from", "cache_to": "--cache-to", "annotation": "--annotation"}
 
 
 def _refuse_what_is_not_there(invocation: Invocation) -> None:
     for name, option in _LATER.items():
         if invocation.many(name):
             raise UsageError(f"{option} is not supported yet")
-    for name in ("check", "debug", "output"):
-        if invocation.params[name]:
-            raise UsageError(f"--{name} is not supported yet")
+    if invocation.flag("check"):
+        raise UsageError("--check is not supported yet")
+    if invocation.flag("debug") and not os.isatty(0):
+        raise UsageError("--debug wants a terminal to open a shell in")
 
 
 def _inputs(context: Context, invocation: Invocation, stack: contextlib.ExitStack) -> tuple[Files, Dockerfile]:
@@ -152,30 +197,11 @@ def _shown(form: str) -> Iterator[build_progress.Progress]:
         progress.close()
 
 
-class _Ended(BaseException):
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
-@contextlib.contextmanager
-def _ending_well() -> Iterator[None]:
-    """Let a SIGTERM or SIGHUP end the build as Ctrl-C does: nothing of it stays."""
-
-    def end(number: int, _: object) -> None:
-        raise _Ended(number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    except _Ended as ended:
-        die_of(ended.number)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _report(context: Context, invocation: Invocation, image: building.Image, names: tuple[str, ...]) -> None:
+def _report(
+    context: Context, invocation: Invocation, image: building.Image | None, names: tuple[str, ...]
+) -> None:
+    if image is None:
+        return
     if path := invocation.text("iidfile"):
         write_atomic(os.path.join(context.cwd, path), image.id.encode(), mode=0o644)
     if path := invocation.text("metadata_file"):

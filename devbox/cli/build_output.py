@@ -1,0 +1,52 @@
+"""Writing what a build made where --output wants it."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import os
+from collections.abc import Sequence
+
+from devbox.build import build as building
+from devbox.cli.build_options import Output
+from devbox.errors import UsageError
+from devbox.model.reference import parse_tagged
+from devbox.store.database import Store
+
+
+def write(
+    store: Store, layers: Sequence[int], image: building.Image | None, names: tuple[str, ...], output: Output
+) -> None:
+    """Write the files, or the image in an archive; "image" and "docker" without a place are the store's."""
+    if output.kind == "image":
+        return
+    path = "" if output.dest == "-" else output.dest
+    if not path and output.kind != "local" and os.isatty(1):
+        raise UsageError("an archive is not for a terminal", hint="add dest=FILE, or redirect the output")
+    if output.kind in ("local", "tar"):
+        _files(store, layers, output, path)
+    elif image is not None:
+        _image(store, image, output.names or names, output, path)
+
+
+def _files(store: Store, layers: Sequence[int], output: Output, path: str) -> None:
+    from devbox.build import output as writing
+    from devbox.image import save as saving
+
+    if output.kind == "local":
+        writing.to_directory(store, layers, path)
+        return
+    with saving.output(path) as sink:
+        writing.to_tar(store, layers, sink)
+
+
+def _image(store: Store, image: building.Image, names: tuple[str, ...], output: Output, path: str) -> None:
+    from devbox.image import save as saving
+
+    (chosen,) = saving.choose(store, [image.id])
+    chosen = chosen._replace(names=tuple(parse_tagged(name).tagged for name in names))
+    form: saving.Format = "oci" if output.kind == "oci" else "docker-archive"
+    with saving.output(path) as sink:
+        saving.save(store, [chosen], sink, form=form)
