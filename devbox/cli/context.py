@@ -81,6 +81,11 @@ class Context:
         sys.stdout.flush()
         sys.stderr.write(text + "\n")
 
+    def left(self) -> int:
+        """Say what docker says when the user's keys have detached a terminal; the exit code of that."""
+        self.err("read escape sequence")
+        return 0
+
     def each(self, names: Iterable[str], action: Callable[[str], object]) -> int:
         """Do something to each of several objects and go on after a failure, as docker does.
 

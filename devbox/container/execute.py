@@ -41,8 +41,8 @@ class Options(NamedTuple):
     detach_keys: bytes = keys.DEFAULT
 
 
-def execute(store: Store, container: Container, request: Request, options: Options) -> int:
-    """Run a process in a container and return its exit code, 0 when it is left to itself.
+def execute(store: Store, container: Container, request: Request, options: Options) -> int | None:
+    """Run a process in a container and return its exit code, 0 for a detached one, None when the user detaches.
 
     Raises what `exec_process.start` does, and BrokenPipeError when nobody reads our output.
     """
@@ -56,8 +56,8 @@ def execute(store: Store, container: Container, request: Request, options: Optio
     code = join(store, container, request, options, events)
     if code is None:
         events.left()
-        return 0
-    events.ended(code)
+    else:
+        events.ended(code)
     return code
 
 

@@ -102,6 +102,7 @@ def test_detach_and_attach_again(box: Box, name: str, person: Open) -> None:
     shell = started(person, name)
     assert ask(shell, b"x=kept", rb"") == b""
     shell.type(b"\x10\x11")
+    shell.expect(rb"read escape sequence")
     assert shell.wait() == 0
     assert not shell.is_raw()
     assert box.out("ps", "-q", "--filter", f"name={name}")
@@ -112,6 +113,7 @@ def test_detach_and_attach_again(box: Box, name: str, person: Open) -> None:
     again.type(b"\x10\x11\n")
     again.expect(rb"/ # ")
     again.type(b"\x18x")
+    again.expect(rb"read escape sequence")
     assert again.wait() == 0
     third = person("attach", name)
     third.type(b"\n")
@@ -127,6 +129,7 @@ def test_a_detached_exec_goes_on(box: Box, name: str, person: Open) -> None:
     )
     terminal.expect(rb"ready")
     terminal.type(b"\x10\x11")
+    terminal.expect(rb"read escape sequence")
     assert terminal.wait() == 0
     deadline = time.monotonic() + 20
     while box("exec", name, "cat", "/tmp/done", check=False).stdout != "done\n":

@@ -42,7 +42,7 @@ def run(context: Context, invocation: Invocation) -> int:
             detach_keys=detach_keys,
         )
         joined = _Joined.start(context.store, container, options)
-    return joined.stay(sig_proxy=invocation.flag("sig_proxy"))
+    return joined.stay(context, sig_proxy=invocation.flag("sig_proxy"))
 
 
 @contextlib.contextmanager
@@ -83,7 +83,7 @@ def start(context: Context, invocation: Invocation) -> int:
         stdin=invocation.flag("interactive") and container.config.open_stdin,
         detach_keys=keys.parse(invocation.text("detach_keys")),
     )
-    return _Joined.start(store, container, options).stay(sig_proxy=True)
+    return _Joined.start(store, container, options).stay(context, sig_proxy=True)
 
 
 def _start_one(store: Store, name: str) -> None:
@@ -140,14 +140,14 @@ class _Joined(NamedTuple):
         started = start_container(store, container.id, attach=join)
         return cls(store, started, sessions[0], options, promise)
 
-    def stay(self, *, sig_proxy: bool) -> int:
+    def stay(self, context: Context, *, sig_proxy: bool) -> int:
         """Copy the streams; the container's exit code, or 0 when the user detaches."""
 
         def forward(number: int) -> None:
             procfs.send_signal(self.container.pid, self.container.pid_start, number)
 
         if self.session.run(self.options, forward if sig_proxy else None) == "detached":
-            return 0
+            return context.left()
         if self.promise is None:
             return life.wait(self.store, self.container.id)
         return life.finish(self.store, self.container)

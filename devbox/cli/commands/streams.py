@@ -121,7 +121,7 @@ def attach(context: Context, invocation: Invocation) -> int:
     ended = session.run(options, forward if invocation.flag("sig_proxy") and not config.tty else None)
     if ended == "detached":
         tell(store, container, "detach")
-        return 0
+        return context.left() if config.tty else 0
     return life.wait(store, container.id)
 
 
@@ -146,7 +146,8 @@ def execute(context: Context, invocation: Invocation) -> int:
     if not options.detach:
         keyboard.check_terminal(stdin=stdin, tty=tty)
     container = records.get(context.store, invocation.text("container"))
-    return running.execute(context.store, container, request, options)
+    code = running.execute(context.store, container, request, options)
+    return context.left() if code is None else code
 
 
 def top(context: Context, invocation: Invocation) -> int:
