@@ -109,7 +109,7 @@ class Client:
                 fruitless = 0 if progress() > before else fruitless + 1
                 if fruitless == _FRUITLESS_MAX or tries == _TRIES_MAX:
                     raise RegistryError(f"{error}", hint=f"it was tried {tries} times; try again later") from error
-                time.sleep(_PAUSES[fruitless])
+                time.sleep(min(_PAUSES[fruitless], self._timeout))
 
     def _read_whole(self, asked: Asked, expect: Collection[int], most: int) -> Answer:
         response = self.open(asked, expect)
@@ -138,7 +138,7 @@ class Client:
                     if window < _RATE_MIN * self._timeout:
                         raise TimeoutError
                     begun, window = now, 0
-            if response.length:  # what was announced and did not come
+            if most >= 0 and response.length:  # what was announced and did not come
                 raise http.client.IncompleteRead(b"", response.length)
             response.close()  # read1 does not notice the end, and the connection could not be used again
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -162,25 +162,29 @@ class Client:
             if response.status not in (301, 302, 303, 307, 308) or asked.method not in ("GET", "HEAD"):
                 return response
             self.read(response, _ERROR_MAX)
-            target = urllib.parse.urljoin(self._absolute(target), response.headers.get("Location", ""))
+            target = self._joined(target, response.headers.get("Location", ""))
         raise RefusedError(f"{self.endpoint.host} redirects more than {_REDIRECTS} times")
 
-    def _absolute(self, target: str) -> str:
-        if not target.startswith("/"):
-            return target
-        return f"{'http' if self._plain else 'https'}://{self.endpoint.host}{target}"
+    def _joined(self, target: str, location: str) -> str:
+        """The URL that a Location means in the answer of a target."""
+        base = f"{'http' if self._plain else 'https'}://{self.endpoint.host}" if target.startswith("/") else ""
+        try:
+            return urllib.parse.urljoin(base + target, location)
+        except ValueError:
+            raise self._astray(location) from None
+
+    def _astray(self, location: str) -> RefusedError:
+        return RefusedError(f"{self.endpoint.host} sends us to {location[:200]!r}, which is no address with TLS")
 
     def _send(self, asked: Asked) -> http.client.HTTPResponse:
         """Send a request to where its target says."""
         if asked.target.startswith("/"):
             headers = {**asked.headers, **self._authorized()}
             return self._at_home(asked._replace(headers=headers))
-        url = urllib.parse.urlsplit(asked.target)
-        tls = url.scheme == "https"
-        if url.scheme not in ("http", "https") or not url.hostname or not (tls or self.endpoint.insecure):
-            raise RefusedError(
-                f"{self.endpoint.host} redirects to {asked.target[:200]!r}, which is no address with TLS"
-            )
+        url = _parsed(asked.target)
+        tls = url is not None and url.scheme == "https"
+        if url is None or not (tls or self.endpoint.insecure):
+            raise self._astray(asked.target)
         target = urllib.parse.urlunsplit(("", "", url.path or "/", url.query, ""))
         home = url.netloc == self.endpoint.host and tls != self._plain
         headers = {**asked.headers, **(self._authorized() if home else {})}
@@ -291,6 +295,16 @@ class Client:
             _pause(response.headers.get("Retry-After", ""))
             return BrokenError(f"{host} fails: {status} {said or response.reason[:100]}")
         return RegistryError(f"{host} refuses: {status} {said or response.reason[:100]}")
+
+
+def _parsed(text: str) -> urllib.parse.SplitResult | None:
+    """A URL of HTTP with a host, None for anything else."""
+    try:
+        url = urllib.parse.urlsplit(text)
+        port = url.port
+    except ValueError:
+        return None
+    return url if url.scheme in ("http", "https") and url.hostname and port != 0 else None
 
 
 def _basic(known: Credentials) -> str:

@@ -140,6 +140,9 @@ class Liar:
     def requests(self, wanted: str) -> list[str]:
         return [f"{method} {path}" for method, path, _ in self.seen if wanted in path]
 
+    def answer(self, path: str, act: Callable[[Handler], None]) -> None:
+        self.answers[path] = act
+
     def blob_path(self, number: int = 0) -> str:
         return f"/v2/x/blobs/{self.layers[number]['digest']}"
 
