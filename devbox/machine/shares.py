@@ -43,11 +43,14 @@ done
 """
 _UNMOUNT = """
 status=0
-for place in "$@"; do
-    while mountpoint -q -- "$place"; do umount -- "$place" || { status=1; break; }; done
+while [ $# -gt 1 ]; do
+    while mountpoint -q -- "$2"; do umount -- "$2" || { status=1; break; }; done
+    grep -qsF -- " - 9p $1 " /proc/[0-9]*/mountinfo && { echo "$2 is mounted in a container" >&2; status=1; }
+    shift 2
 done
 exit $status
 """
+"""a container has a mount of its own, which keeps the device busy when the machine has let go of it"""
 
 
 class Planned(NamedTuple):
@@ -107,15 +110,16 @@ def mount(place: MachinePlace, endpoint: Endpoint, planned: Sequence[Planned]) -
 
 
 def unmount(place: MachinePlace, endpoint: Endpoint) -> None:
-    """Let go of them before the machine sleeps, which QEMU refuses otherwise; StateError when one is in use."""
-    ours = [share for share in _recorded(place) if share.kind in OURS]
+    """Let go of them, which QEMU needs to keep the machine's state; StateError when one is in use."""
+    ours = [word for share in _recorded(place) if share.kind in OURS for word in (share.tag, share.guest)]
     if not ours:
         return
-    done = inside.run(place, endpoint, _UNMOUNT, *(share.guest for share in ours))
+    done = inside.run(place, endpoint, _UNMOUNT, *ours)
     if done.returncode:
+        mount(place, endpoint, _recorded(place))
         raise StateError(
             f"a share of machine {place.name!r} is in use: {inside.last_line(done.stderr)}",
-            hint="stop the containers that use it; a machine cannot be put to sleep with it",
+            hint="stop the containers that use it: the state of a machine cannot be kept with it",
         )
 
 

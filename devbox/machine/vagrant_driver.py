@@ -87,14 +87,14 @@ class VagrantDriver:
         self._change("halt", report, lambda program: program.halt())
 
     def suspend(self, report: Report) -> None:
-        """Keep its memory on disk and stop it."""
+        """Stop it and keep its memory; libvirt keeps it in this host's memory."""
         self._need(able=self.capabilities.suspend, what="suspend")
-        self._change("suspend", report, self._asleep(lambda program: program.suspend()))
+        self._change("suspend", report, lambda program: program.suspend())
 
     def resume(self, report: Report) -> None:
         """Go on from where it was suspended."""
         self._need(able=self.capabilities.suspend, what="suspend")
-        self._change("resume", report, self._awake(lambda program: program.resume()))
+        self._change("resume", report, lambda program: program.resume())
 
     def destroy(self, report: Report) -> None:
         """Delete it with its disk and everything that is remembered of it, except Vagrant's log."""
@@ -161,37 +161,31 @@ class VagrantDriver:
 
     def _snapshot(self, purpose: str, action: Any) -> None:
         self._need(able=self.capabilities.snapshots, what="keep snapshots")
-        self._change(purpose, _silent, self._awake(self._asleep(action)))
+        self._change(purpose, _silent, self._without_shares(action))
 
-    def _asleep(self, action: Any) -> Any:
-        """The action on a machine that has let go of its shares: QEMU keeps no state while they are mounted."""
+    def _without_shares(self, action: Any) -> Any:
+        """The action on a machine that has let go of its shares: QEMU keeps no state while it has any."""
 
         def act(program: Program) -> None:
             self._unmount()
             try:
                 action(program)
-            except BaseException:
-                self._mount()
-                raise
-
-        return act
-
-    def _awake(self, action: Any) -> Any:
-        """The action, after which the shares are there again."""
-
-        def act(program: Program) -> None:
-            action(program)
-            self._mount()
+            finally:
+                if (known := self._answering()) is not None:
+                    shares.mount(self._place, known, shares.kinds(self._place))
 
         return act
 
     def _unmount(self) -> None:
-        if (known := records.read_endpoint(self._place)) is not None:
+        if (known := self._answering()) is not None:
             shares.unmount(self._place, known)
 
-    def _mount(self) -> None:
-        if (known := records.read_endpoint(self._place)) is not None:
-            shares.mount(self._place, known, shares.kinds(self._place))
+    def _answering(self) -> Endpoint | None:
+        """Its address, if something answers there: a machine that is off or asleep has nothing mounted."""
+        from devbox.machine import connection
+
+        known = records.read_endpoint(self._place)
+        return known if known is not None and connection.answers(known) else None
 
     def _change(self, purpose: str, report: Report, action: Any) -> None:
         self._must_exist()
