@@ -58,6 +58,8 @@ def write(
     destination: str,
     how: How = How(),  # noqa: B008
     check: Callable[[], None] = no_check,
+    *,
+    many: bool | None = None,
 ) -> None:
     """Copy a selection to an absolute path of the tree `target`; one that ends with "/" is a directory.
 
@@ -65,7 +67,8 @@ def write(
     changed since it was selected. What was written when an error comes stays there.
     """
     writer = _Writer(selection.tree, target, how, check)
-    many = len(selection.origins) > 1
+    if many is None:
+        many = len(selection.origins) > 1
     for origin in selection.origins:
         writer.origin(origin, destination, many=many)
     writer.finish()

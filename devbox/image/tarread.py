@@ -49,6 +49,13 @@ def entries(source: Source, limits: Limits) -> Iterator[Entry]:
             long, spent = {}, 0
 
 
+def is_header(block: bytes) -> bool:
+    """Whether a block has the checksum of a tar header."""
+    claimed = block[148:156].partition(b"\0")[0].strip().lstrip(b"0")
+    actual = sum(block) - sum(block[148:156]) + 256
+    return claimed == b"%o" % actual
+
+
 def _next_block(source: Source) -> bytes | None:
     if source.at_end():
         return None
@@ -56,9 +63,7 @@ def _next_block(source: Source) -> bytes | None:
     if block == _ZEROS:
         source.drain()
         return None
-    claimed = block[148:156].partition(b"\0")[0].strip().lstrip(b"0")
-    actual = sum(block) - sum(block[148:156]) + 256
-    if claimed != b"%o" % actual:
+    if not is_header(block):
         raise RefusedError("the archive is not a tar archive, or is damaged: a header has a wrong checksum")
     return block
 

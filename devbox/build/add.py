@@ -1,0 +1,153 @@
+"""What ADD can that COPY cannot: URLs and repositories as sources, and archives that are unpacked."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, NamedTuple
+
+from devbox.build import copy, fetch, git, giturl
+from devbox.build.copy import How
+from devbox.build.selecting import Selection, open_item
+from devbox.build.selection import Origin, no_check
+from devbox.container.copying import plain
+from devbox.errors import RefusedError, UsageError
+from devbox.image.limits import Limits
+from devbox.image.tarfields import BLOCK
+from devbox.image.tarread import is_header
+from devbox.image.unpack import Policy, extract
+from devbox.store.root import Root
+from devbox.store.scratch import scratch
+from devbox.system.walk import open_beneath, opened
+
+_FETCHED_MODE = 0o600
+
+
+def kind_of(source: str) -> Literal["local", "url", "git"]:
+    """Where a source of ADD comes from. Raises UsageError for a malformed repository URL."""
+    if giturl.parse(source) is not None:
+        return "git"
+    return "url" if source.startswith(("http://", "https://")) else "local"
+
+
+def check_sources(sources: tuple[str, ...], checksum: str, *, add: bool) -> None:
+    """Raise UsageError for sources that COPY does not have, and for a checksum that has nothing to check."""
+    kinds = [kind_of(source) for source in sources]
+    if not add and set(kinds) != {"local"} and sources:
+        remote = next(source for source, kind in zip(sources, kinds, strict=True) if kind != "local")
+        raise UsageError(f"source can't be a URL for COPY: {remote}", hint="ADD fetches it")
+    if not checksum:
+        return
+    if len(sources) != 1:
+        raise UsageError("checksum can't be specified for multiple sources", hint="write an ADD for each")
+    if kinds[0] == "local":
+        raise UsageError("checksum requires HTTP(S) or git sources")
+    if kinds[0] == "url":
+        fetch.check_digest(checksum)
+
+
+class Obtained(NamedTuple):
+    """A remote source, now in a directory of its own: select `sources` from it."""
+
+    fd: int
+    sources: tuple[str, ...]
+
+
+@contextlib.contextmanager
+def obtained(
+    root: Root,
+    source: str,
+    environ: Mapping[str, str],
+    *,
+    checksum: str = "",
+    keep_git_dir: bool = False,
+    check: Callable[[], None] = no_check,
+) -> Iterator[Obtained]:
+    """Fetch a URL or check a repository out into a scratch directory.
+
+    Raises RefusedError when it is not what `checksum` says: a digest, or the beginning of a commit's id.
+    """
+    with scratch(root, "add") as place:
+        url = giturl.parse(source)
+        if url is not None:
+            url = url._replace(commit=checksum or url.commit)
+            git.checkout(url, place, environ, keep_git_dir=keep_git_dir)
+            with opened(git.open_checkout(place, url)) as fd:
+                yield Obtained(fd, (".",))
+            return
+        name = fetch.file_name(source)
+        file = os.open(f"{place}/{name}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FETCHED_MODE)
+        with opened(file):
+            found = fetch.fetch(source, file, checksum=checksum, check=check)
+            if found.modified is not None:
+                os.utime(file, (found.modified, found.modified))
+        with opened(os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as fd:
+            yield Obtained(fd, (_escaped(name),))
+
+
+def _escaped(name: str) -> str:
+    return "".join("\\" + char if char in "*?[\\" else char for char in name)
+
+
+def write(
+    selection: Selection,
+    target: int,
+    destination: str,
+    how: How,
+    *,
+    unpack: bool,
+    archive_owner: tuple[int, int] | None = None,
+    check: Callable[[], None] = no_check,
+) -> None:
+    """Copy a selection; archives among its files are unpacked if asked for, for `archive_owner` or as they say."""
+    many = len(selection.origins) > 1
+    for origin in selection.origins:
+        with _archive(selection.tree, origin, wanted=unpack) as archive:
+            if archive is None:
+                copy.write(selection._replace(origins=(origin,)), target, destination, how, check, many=many)
+                continue
+            check()
+            with opened(copy.make_directory(target, destination, how)) as fd:
+                _unpack(archive, fd, archive_owner)
+
+
+@contextlib.contextmanager
+def _archive(tree: int, origin: Origin, *, wanted: bool) -> Iterator[int | None]:
+    """The open file if it is an archive that is to be unpacked."""
+    if not wanted or origin.directory:
+        yield None
+        return
+    folder = origin.folders[0]
+    item = folder.items[0]
+    if not stat.S_ISREG(item.mode):
+        yield None
+        return
+    with (
+        opened(open_beneath(tree, folder.place, os.O_RDONLY | os.O_DIRECTORY)) as directory,
+        opened(open_item(directory, item, item.name)) as fd,
+    ):
+        yield fd if is_archive(fd) else None
+
+
+def is_archive(fd: int) -> bool:
+    """Whether a file is a tar archive with an entry at least, compressed or not; what it has may be hostile."""
+    try:
+        with plain(fd) as source:
+            return is_header(source.read(BLOCK))
+    except RefusedError:
+        return False
+    finally:
+        os.lseek(fd, 0, os.SEEK_SET)
+
+
+def _unpack(fd: int, directory: int, owner: tuple[int, int] | None) -> None:
+    limits = Limits().for_input(os.fstat(fd).st_size)
+    policy = Policy(whiteouts=False, owner=owner)
+    with plain(fd) as source, opened(os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=directory)) as root:
+        extract(source, root, limits=limits, policy=policy)

@@ -1,0 +1,149 @@
+"""Fetches a file from an HTTP server: bounded, checked against a digest, and never stalled for ever."""
+
+from __future__ import annotations
+
+import sys
+
+assert sys.platform == "linux"
+
+import email.utils
+import http.client
+import os
+import re
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from devbox.build.selection import no_check
+from devbox.errors import HostError, NotFoundError, RefusedError, UsageError
+from devbox.image.limits import GIB
+from devbox.system.files import write_all
+
+SIZE_MAX = 64 * GIB
+_CHUNK = 1 << 18
+_STALL_SECONDS = 60
+_REDIRECTS_MAX = 10
+_DIGEST = re.compile(r"(sha256|sha384|sha512):([0-9a-f]+)")
+_DIGITS = {"sha256": 64, "sha384": 96, "sha512": 128}
+
+
+class Fetched(NamedTuple):
+    """What was written to a descriptor."""
+
+    size: int
+    digest: str
+    """ "sha256:<64 hex>", or of the kind that was asked for"""
+    modified: int | None
+    """seconds since 1970, as the server says"""
+
+
+def check_digest(text: str) -> str:
+    """A --checksum as it is; UsageError for what is none."""
+    match = _DIGEST.fullmatch(text)
+    if not match or len(match[2]) != _DIGITS[match[1]]:
+        raise UsageError(f"invalid checksum {text!r}", hint="write sha256: and 64 hex digits")
+    return text
+
+
+def file_name(url: str) -> str:
+    """What a fetched file is called: the last part of its path."""
+    name = unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2])
+    return name if name not in ("", ".", "..") and "/" not in name and "\0" not in name else "__unnamed__"
+
+
+def fetch(
+    url: str, fd: int, *, checksum: str = "", check: Callable[[], None] = no_check, limit: int = SIZE_MAX
+) -> Fetched:
+    """Write what a URL gives to a descriptor.
+
+    Raises NotFoundError for what the server does not have, HostError when it cannot be reached or breaks off,
+    RefusedError for a wrong digest, for more than `limit` bytes, and for a redirect that leads to no HTTP server.
+    """
+    import hashlib
+
+    hasher = hashlib.new(checksum.partition(":")[0] or "sha256")
+    size = 0
+    try:
+        with _opener().open(_request(url), timeout=_STALL_SECONDS) as answer:
+            promised = answer.headers.get("Content-Length", "")
+            while data := answer.read(_CHUNK):
+                check()
+                size += len(data)
+                if size > limit:
+                    raise RefusedError(f"{_shown(url)} has more than {limit} bytes")
+                hasher.update(data)
+                write_all(fd, data)
+            modified = _moment(answer.headers.get("Last-Modified", ""))
+    except urllib.error.HTTPError as error:
+        raise _answered(url, error) from error
+    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+        raise _unreachable(url, error) from error
+    if promised.isdigit() and int(promised) != size:
+        raise HostError(f"{_shown(url)} ended after {size} of {promised} bytes", hint="try again")
+    digest = f"{hasher.name}:{hasher.hexdigest()}"
+    if checksum and digest != checksum:
+        raise RefusedError(f"digest mismatch for {_shown(url)}: got {digest}, expected {checksum}")
+    return Fetched(size, digest, modified)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    max_redirections = _REDIRECTS_MAX
+
+    def redirect_request(self, *args: object) -> urllib.request.Request | None:
+        """Follow only what is HTTP, and never from HTTPS to plain HTTP."""
+        request, newurl = args[0], str(args[5])
+        assert isinstance(request, urllib.request.Request)
+        scheme = urlsplit(newurl).scheme.lower()
+        if scheme not in ("http", "https") or (scheme == "http" and request.type == "https"):
+            raise RefusedError(f"{_shown(request.full_url)} redirects to {_shown(newurl)}, which is not followed")
+        return super().redirect_request(*args)  # type: ignore[arg-type]
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        _Redirects(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _request(url: str) -> urllib.request.Request:
+    if urlsplit(url).scheme.lower() not in ("http", "https") or not urlsplit(url).hostname:
+        raise UsageError(f"invalid URL {_shown(url)}", hint="it begins with http:// or https://")
+    return urllib.request.Request(url, headers={"User-Agent": "devbox", "Accept-Encoding": "identity"})
+
+
+def _answered(url: str, error: urllib.error.HTTPError) -> NotFoundError | HostError:
+    error.close()
+    if error.code in (404, 410):
+        return NotFoundError(f"{_shown(url)}: not found (status {error.code})")
+    return HostError(f"cannot fetch {_shown(url)}: status {error.code} {error.reason}")
+
+
+def _unreachable(url: str, error: Exception) -> HostError:
+    reason = getattr(error, "reason", None) or error
+    if isinstance(reason, TimeoutError):
+        return HostError(f"cannot fetch {_shown(url)}: nothing came for {_STALL_SECONDS} s")
+    if isinstance(reason, OSError) and reason.errno and reason.errno > 0:
+        return HostError(f"cannot fetch {_shown(url)}: {os.strerror(reason.errno).lower()}")
+    return HostError(f"cannot fetch {_shown(url)}: {reason}")
+
+
+def _shown(url: str) -> str:
+    return re.sub(r"://[^/@]*@", "://", url)
+
+
+def _moment(text: str) -> int | None:
+    try:
+        return int(email.utils.parsedate_to_datetime(text).timestamp()) if text else None
+    except (ValueError, OverflowError):
+        return None
