@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from devbox.cli import grammar
 from devbox.cli.context import Context
 from devbox.cli.grammar import Command
-from devbox.errors import NotFoundError
+from devbox.errors import DevboxError, NotFoundError
 from devbox.model.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -21,15 +21,38 @@ SCRATCH = "/var/tmp/devbox-carried/"
 
 
 def run(context: Context, command: Command, invocation: Invocation, machine: str) -> int:
-    """Run a parsed command in a machine, joined to our streams; its exit code."""
+    """Run a parsed command in a machine, joined to our streams; its exit code.
+
+    A machine that does not run is started first, if its settings or the user say so.
+    """
+    from devbox.machine import places, settings
+    from devbox.machine.proxy import NotReachedError
+
+    name = machine or settings.machine("", context.cwd).name
+    if not os.path.exists(places.machine(name).endpoint):
+        _wake(context, name, NotReachedError(f"machine {name!r} is not up"))
+    try:
+        return _run(context, command, invocation, name)
+    except NotReachedError as error:
+        _wake(context, name, error)
+    return _run(context, command, invocation, name)
+
+
+def _wake(context: Context, name: str, error: DevboxError) -> None:
+    from devbox.cli import waking
+
+    waking.wake(context, name, error)
+
+
+def _run(context: Context, command: Command, invocation: Invocation, name: str) -> int:
     from devbox.machine import proxy
 
     directory = SCRATCH + os.urandom(16).hex()
-    translated = translate(context, command, invocation, machine, directory)
+    translated = translate(context, command, invocation, name, directory)
     context.flush()
 
     def perform(one: Invocation) -> int:
-        return proxy.run(one, machine, translated.cwd, context.environ)
+        return proxy.run(one, name, translated.cwd, context.environ)
 
     if not translated.send and not translated.fetch:
         return _streamed(translated, perform)
@@ -46,24 +69,15 @@ def _streamed(translated: Translated, perform: Callable[[Invocation], int]) -> i
     return code
 
 
-def translate(
-    context: Context, command: Command, invocation: Invocation, machine: str, scratch: str
-) -> Translated:
+def translate(context: Context, command: Command, invocation: Invocation, name: str, scratch: str) -> Translated:
     """The command as the machine must see it."""
-    from devbox.machine import hostfiles, places, settings, shares
+    from devbox.machine import hostfiles, places, shares
     from devbox.machine import translate as translation
     from devbox.machine.wish import Wish
 
-    name = machine or settings.machine("", context.cwd).name
-    wish = Wish(
-        shares.mounted(places.machine(name)),
-        context.cwd,
-        context.environ,
-        hostfiles.Disk(),
-        name,
-        places.settings_file(),
-        scratch,
-    )
+    mapping = shares.mounted(places.machine(name))
+    files = hostfiles.Disk()
+    wish = Wish(mapping, context.cwd, context.environ, files, name, places.settings_file(), scratch)
     return translation.translate(invocation, grammar.kinds(command), wish)
 
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from devbox.errors import HostError, RefusedError
+from devbox.errors import HostError, MachineGoneError, RefusedError
 from devbox.machine.translate import Fetched, Translated
 from devbox.model.invocation import Invocation
 
@@ -30,17 +30,27 @@ def run(translated: Translated, directory: str, perform: Run) -> int:
     if code:
         return code
     code = perform(translated.invocation)
-    if not translated.fetch:
-        with open(os.devnull, "rb") as nothing, _swapped(0, nothing):
+    try:
+        return _after(translated, directory, perform, code)
+    except MachineGoneError as error:
+        # as such the caller would take it for one that came before the command
+        raise MachineGoneError(
+            f"the command ended with {code}, then the machine was gone: {error.message}"
+        ) from error
+
+
+def _after(translated: Translated, directory: str, perform: Run, code: int) -> int:
+    with open(os.devnull, "rb") as nothing, _swapped(0, nothing):
+        if not translated.fetch:
             perform(_internal("drop", directory))
-        return code
-    with tempfile.TemporaryFile() as archive, open(os.devnull, "rb") as nothing:
-        with _swapped(0, nothing), _swapped(1, archive):
-            given = perform(_internal("give", directory))
-        archive.seek(0)
-        if given == 0:
-            # a file that was made ready there, for cp to see one, is not the result of a cp that failed
-            unpack(archive, [each for each in translated.fetch if code == 0 or each.prepare == "absent"])
+            return code
+        with tempfile.TemporaryFile() as archive:
+            with _swapped(1, archive):
+                given = perform(_internal("give", directory))
+            archive.seek(0)
+            if given == 0:
+                # a file that was made ready there, for cp to see one, is not the result of a cp that failed
+                unpack(archive, [each for each in translated.fetch if code == 0 or each.prepare == "absent"])
     return code or given
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devbox.errors import DevboxError, MachineGoneError
+from devbox.errors import DevboxError, HostError, MachineGoneError
 from devbox.machine import connection, registry
 from devbox.machine.connection import ChannelLink
 
@@ -13,7 +13,10 @@ def connect(name: str) -> ChannelLink:
     try:
         return connection.connect(known)
     except MachineGoneError:
-        found = registry.endpoint(name, refresh=True)
+        try:
+            found = registry.endpoint(name, refresh=True)
+        except HostError:  # a machine that is off has no address
+            found = known
         if found == known:
             raise
         return connection.connect(found)

@@ -6,11 +6,16 @@ import signal
 import sys
 from collections.abc import Mapping
 
-from devbox.errors import ConnectionLostError
+from devbox.errors import ConnectionLostError, MachineGoneError, NotFoundError
 from devbox.machine import broker_link, console, request, ship
 from devbox.machine.client import Client, Ending, Link
 from devbox.machine.request import Request
 from devbox.model.invocation import Invocation
+
+
+class NotReachedError(MachineGoneError):
+    """There was no machine to send the command to, so it may be started and asked again."""
+
 
 _SENT_BY_PEOPLE = ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE")
 
@@ -24,9 +29,7 @@ def run(invocation: Invocation, machine: str, cwd: str, environ: Mapping[str, st
     wanted = Request(invocation, cwd, request.asked_for(invocation, environ), console.terminal(stdin=stdin))
     data = request.encode(wanted)  # a NUL is refused before anything is started
     name = machine or _default()
-    client = None if environ.get(broker_link.NEVER) else _through_broker(name)
-    if client is None:
-        client = _alone(name)
+    client = _reach(name, environ)
     try:
         ending = client.run(data, wanted.terminal, stdin=stdin)
     except ConnectionLostError as error:
@@ -37,6 +40,14 @@ def run(invocation: Invocation, machine: str, cwd: str, environ: Mapping[str, st
         client.close()
     _tell(ending, name)
     return ending.code
+
+
+def _reach(name: str, environ: Mapping[str, str]) -> Client:
+    try:
+        client = None if environ.get(broker_link.NEVER) else _through_broker(name)
+        return client or _alone(name)
+    except (MachineGoneError, NotFoundError) as error:
+        raise NotReachedError(error.message, hint=error.hint) from error
 
 
 def _through_broker(name: str) -> Client | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from devbox.errors import DevboxError, HostError, RefusedError
+from devbox.errors import DevboxError, HostError, MachineGoneError, RefusedError
 from devbox.machine import carry
 from devbox.machine.translate import Fetched, Sent, Translated
 from devbox.model.invocation import Invocation
@@ -131,6 +131,24 @@ def test_a_file_that_cannot_be_read_stops_before_anything_is_sent(place: Path) -
     with pytest.raises(HostError, match="cannot read"):
         carry.run(Translated(COMMAND, "/", send=(Sent(str(place / "none"), "/s/0/none", "source"),)), "/s", guest)
     assert guest.asked == []
+
+
+def test_a_machine_that_goes_after_the_command_is_told_apart(place: Path) -> None:
+    class GoneError(MachineGoneError):
+        pass
+
+    def perform(invocation: Invocation) -> int:
+        if invocation.command[-1] in ("give", "drop"):
+            raise GoneError("nothing answers")
+        return 0
+
+    for translated in (
+        Translated(COMMAND, "/", fetch=(Fetched("/s/0/f", str(place / "here/f"), "destination", "absent"),)),
+        Translated(COMMAND, "/", send=(Sent(str(place / "here"), "/s/0/here", "source"),)),
+    ):
+        with pytest.raises(MachineGoneError, match="the command ended with 0, then") as caught:
+            carry.run(translated, "/s", perform)
+        assert type(caught.value) is MachineGoneError
 
 
 def hostile(*members: tuple[str, bytes, str]) -> io.BytesIO:
