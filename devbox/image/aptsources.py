@@ -125,7 +125,7 @@ def _read(path: str) -> str:
     try:
         with open(path, errors="replace") as file:
             return file.read()
-    except OSError:
+    except FileNotFoundError:
         return ""
 
 

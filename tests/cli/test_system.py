@@ -31,6 +31,13 @@ def test_info(devbox: Devbox, root: Root) -> None:
     assert json.loads(devbox("info", "--format", "json").out)["OSType"] == "linux"
 
 
+def test_info_keeps_a_proxys_password_to_itself(devbox: Devbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://me:p@ss@proxy.example:3128/")
+    monkeypatch.setenv("NO_PROXY", "localhost,.example")
+    shown = devbox("info", "-f", "{{.HttpProxy}} {{.NoProxy}}").out
+    assert shown == "http://xxxxx:xxxxx@proxy.example:3128/ localhost,.example\n"
+
+
 def test_disk_use(devbox: Devbox, root: Root) -> None:
     data = Path(root.volumes, "data", "_data")
     data.mkdir(parents=True)

@@ -19,23 +19,17 @@ from devbox.errors import HostError
 from devbox.store.database import Store
 from devbox.system import process
 
+_PROXIES = {"HttpProxy": "HTTP_PROXY", "HttpsProxy": "HTTPS_PROXY", "NoProxy": "NO_PROXY"}
 _NEEDED = ("crun", "conmon", "flock", "nft", "s6-log")
 
 
 def document(store: Store) -> dict[str, Any]:
     """The whole document."""
-    system = os.uname()
     host = cgroups.facts()
-    counts = dict(store.db.execute("SELECT status, count(*) FROM containers GROUP BY status").fetchall())
     runtimes = {name: {"path": path} for name in ("crun", "runc") if (path := _found(name))}
-    running, paused = counts.get("running", 0), counts.get("paused", 0)
     return {
         "ID": store.root.state,
-        "Containers": sum(counts.values()),
-        "ContainersRunning": running,
-        "ContainersPaused": paused,
-        "ContainersStopped": sum(counts.values()) - running - paused,
-        "Images": store.db.execute("SELECT count(*) FROM images").fetchone()[0],
+        **_counts(store),
         "Driver": "overlay2",
         "DriverStatus": [["Backing Filesystem", _file_system(store.root.state)]],
         "Plugins": {
@@ -44,13 +38,7 @@ def document(store: Store) -> dict[str, Any]:
             "Authorization": None,
             "Log": ["json-file", "none"],
         },
-        "MemoryLimit": "memory" in host.controllers,
-        "SwapLimit": host.swap,
-        "CpuCfsPeriod": "cpu" in host.controllers,
-        "CpuCfsQuota": "cpu" in host.controllers,
-        "CPUShares": "cpu" in host.controllers,
-        "CPUSet": "cpuset" in host.controllers,
-        "PidsLimit": "pids" in host.controllers,
+        **_limits(host),
         "IPv4Forwarding": _text("/proc/sys/net/ipv4/ip_forward") == "1",
         "Debug": False,
         "NFd": 0,
@@ -60,17 +48,9 @@ def document(store: Store) -> dict[str, Any]:
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": str(host.version),
         "NEventsListener": 0,
-        "KernelVersion": system.release,
-        "OperatingSystem": _operating_system(),
-        "OSType": "linux",
-        "Architecture": system.machine,
-        "NCPU": len(os.sched_getaffinity(0)),
-        "MemTotal": machine_memory(),
+        **_machine(),
         "DockerRootDir": store.root.state,
-        "HttpProxy": os.environ.get("HTTP_PROXY", ""),
-        "HttpsProxy": os.environ.get("HTTPS_PROXY", ""),
-        "NoProxy": os.environ.get("NO_PROXY", ""),
-        "Name": system.nodename,
+        **{field: _masked(os.environ.get(name, "")) for field, name in _PROXIES.items()},
         "Labels": [],
         "ExperimentalBuild": False,
         "ServerVersion": __version__,
@@ -80,6 +60,51 @@ def document(store: Store) -> dict[str, Any]:
         "SecurityOptions": [*(["name=apparmor"] if apparmor.available() else []), "name=seccomp,profile=builtin"],
         "Warnings": _warnings(host),
     }
+
+
+def _counts(store: Store) -> dict[str, int]:
+    counts = dict(store.db.execute("SELECT status, count(*) FROM containers GROUP BY status").fetchall())
+    running, paused = counts.get("running", 0), counts.get("paused", 0)
+    return {
+        "Containers": sum(counts.values()),
+        "ContainersRunning": running,
+        "ContainersPaused": paused,
+        "ContainersStopped": sum(counts.values()) - running - paused,
+        "Images": store.db.execute("SELECT count(*) FROM images").fetchone()[0],
+    }
+
+
+def _limits(host: cgroups.Facts) -> dict[str, bool]:
+    """What can be limited here."""
+    return {
+        "MemoryLimit": "memory" in host.controllers,
+        "SwapLimit": host.swap,
+        "CpuCfsPeriod": "cpu" in host.controllers,
+        "CpuCfsQuota": "cpu" in host.controllers,
+        "CPUShares": "cpu" in host.controllers,
+        "CPUSet": "cpuset" in host.controllers,
+        "PidsLimit": "pids" in host.controllers,
+    }
+
+
+def _machine() -> dict[str, Any]:
+    system = os.uname()
+    return {
+        "KernelVersion": system.release,
+        "OperatingSystem": _operating_system(),
+        "OSType": "linux",
+        "Architecture": system.machine,
+        "NCPU": len(os.sched_getaffinity(0)),
+        "MemTotal": machine_memory(),
+        "Name": system.nodename,
+    }
+
+
+def _masked(url: str) -> str:
+    """A proxy's address without its password, as docker shows it."""
+    scheme, found, rest = url.rpartition("://")
+    credentials, at, host = rest.rpartition("@")
+    return f"{scheme}{found}xxxxx:xxxxx@{host}" if at and credentials else url
 
 
 def _found(program: str) -> str:
@@ -103,7 +128,7 @@ def _text(path: str) -> str:
     try:
         with open(path) as file:
             return file.read().strip()
-    except OSError:
+    except FileNotFoundError:
         return ""
 
 
