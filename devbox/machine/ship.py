@@ -65,8 +65,6 @@ def install(stream: Stream, shipped: Package) -> bytes:
         source = file.read()
     stream.send(repr(source).encode() + b"\n" + json.dumps({"version": shipped.version}).encode() + b"\n")
     answer, rest = _answer(stream, b"")
-    if answer["problem"]:
-        raise HostError(f"the machine cannot run devbox: {answer['problem']}")
     if not answer["have"]:
         import zlib
 
@@ -83,6 +81,8 @@ def _answer(stream: Stream, data: bytes) -> tuple[dict[str, object], bytes]:
         line, newline, rest = after.partition(b"\n")
         if mark and newline:
             answer: dict[str, object] = json.loads(line)
+            if answer["problem"]:
+                raise HostError(f"the machine cannot run devbox: {answer['problem']}")
             return answer, rest
         part = stream.read()
         if not part or len(before) > _NOISE:

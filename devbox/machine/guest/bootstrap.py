@@ -28,16 +28,25 @@ def main() -> None:
     _answer({"have": have, "problem": problem})
     if not have:
         files = json.loads(zlib.decompress(_exactly(int(_line()))))
-        os.makedirs(directory, exist_ok=True)
-        with open(os.path.join(directory, "lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not os.path.isdir(_site(version)):
-                _install(version, files)
-            _show(directory, version)
-            _sweep(directory, version)
+        try:
+            _put(directory, version, files)
+        except OSError as error:
+            _answer({"have": False, "problem": error.strerror})
+            return
         _answer({"have": True, "problem": ""})
     python = version + "/bin/python"
     os.execv(python, [python, "-I", "-m", "devbox", "internal", "agent"])
+
+
+def _put(directory: str, version: str, files: dict[str, str]) -> None:
+    """Install a version unless another connection just has, and remove those that nothing runs any more."""
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, "lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.isdir(_site(version)):
+            _install(version, files)
+        _show(directory, version)
+        _sweep(directory, version)
 
 
 def _problem() -> str:

@@ -6,6 +6,7 @@ import sys
 
 assert sys.platform == "linux"
 
+import contextlib
 import os
 
 
@@ -25,3 +26,18 @@ def descendants(pid: int) -> list[int]:
         found += below
         todo += below
     return found
+
+
+def own_descendants(pid: int) -> list[int]:
+    """Handles of all that a command has started but devbox's watchers of containers, which stay with those."""
+    handles = []
+    for one in descendants(pid):
+        with contextlib.suppress(OSError):
+            if not _is_watcher(one):
+                handles.append(os.pidfd_open(one))
+    return handles
+
+
+def _is_watcher(pid: int) -> bool:
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return b"\0internal\0" in file.read()

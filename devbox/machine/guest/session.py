@@ -61,6 +61,7 @@ class Session:
         self._pending: deque[bytes] = deque()
         self._input_ended = False
         self._receipts = Receipts(number, Kind.STDIN)
+        self._left: list[int] = []
         self.finished = False
 
     def interests(self, *, may_send: bool) -> Iterator[Interest]:
@@ -103,6 +104,8 @@ class Session:
         self._deadline = time.monotonic() + GRACE
         self._close_streams()
         if self._status is None:
+            # what it has begun in a container would outlive it
+            self._left = processes.own_descendants(self._child.pid)
             self._to_group(signal.SIGHUP)
             self._to_group(signal.SIGCONT)
         else:
@@ -111,11 +114,17 @@ class Session:
     def tick(self) -> None:
         """Kill what was abandoned and goes on; see whether everything has been sent."""
         self._finish_if_done()
-        if self._deadline and self._status is None and time.monotonic() >= self._deadline:
-            for pid in processes.descendants(self._child.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        if not self._deadline or time.monotonic() < self._deadline:
+            return
+        if self._status is None:
+            self._left += processes.own_descendants(self._child.pid)
             self._to_group(signal.SIGKILL)
+        for handle in self._left:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+            os.close(handle)
+        self._left.clear()
+        self.finished = self._status is not None
 
     @property
     def lingers(self) -> bool:
@@ -160,7 +169,7 @@ class Session:
         if not self._deadline:
             self._send(Frame(Kind.EXIT, self.number, json.dumps(ending).encode()))
         self._close_streams()
-        self.finished = True
+        self.finished = not self._left
 
     def _feed(self, data: bytes) -> None:
         if self._input >= 0 and not self._input_ended:

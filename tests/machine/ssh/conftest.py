@@ -280,6 +280,12 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def commands(host: Host) -> list[int]:
+    """What the agents run now."""
+    agents = host.guest.agents()
+    return [pid for pid in agents if any(pid in descendants(other) for other in agents if other != pid)]
+
+
 @contextlib.contextmanager
 def serving(shell: str = "/bin/bash", *lines: str) -> Iterator[Host]:
     if os.geteuid() != 0:
@@ -317,11 +323,4 @@ def host() -> Iterator[Host]:
     """One guest for the whole run, with the image busybox in it."""
     with serving() as host:
         host("bootstrap", "busybox")
-        yield host
-
-
-@pytest.fixture
-def fresh_host() -> Iterator[Host]:
-    """A guest without anything, for tests that hurt it."""
-    with serving() as host:
         yield host

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine.ssh.conftest import Host, descendants, processes, wait_until
+from tests.machine.ssh.conftest import Host, commands, processes, wait_until
 
 ALONE = {"DEVBOX_NO_BROKER": "1"}
 NASTY = (
@@ -124,7 +124,7 @@ def test_who_does_not_read_us_any_more_ends_the_command(host: Host) -> None:
         assert reader.stdout.readline() == b"line\n"
         reader.stdout.close()
         assert reader.wait(10) == 128 + signal.SIGPIPE
-        wait_until(lambda: not _commands(host))
+        wait_until(lambda: not commands(host))
     finally:
         host("rm", "-f", "talks")
 
@@ -144,8 +144,8 @@ def test_a_command_that_is_killed_in_the_machine_says_so(host: Host) -> None:
     host("run", "-d", "--name", "silent", "busybox", "sleep", "60")
     try:
         waits = host.popen("wait", "silent", stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        wait_until(lambda: _commands(host))
-        os.kill(_commands(host)[0], signal.SIGKILL)
+        wait_until(lambda: commands(host))
+        os.kill(commands(host)[0], signal.SIGKILL)
         _, told = waits.communicate(timeout=10)
         assert waits.returncode == 137
         assert told == b"devbox: the command was ended by SIGKILL in machine lab\n"
@@ -185,12 +185,6 @@ def test_a_full_input_costs_no_memory(host: Host, base: str) -> None:
         assert run.wait(10) == 0
 
 
-def _commands(host: Host) -> list[int]:
-    """What the agents run now."""
-    agents = host.guest.agents()
-    return [pid for pid in agents if any(pid in descendants(other) for other in agents if other != pid)]
-
-
 def _resident(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) << 10
@@ -198,5 +192,5 @@ def _resident(pid: int) -> int:
 
 def test_nothing_is_left(host: Host) -> None:
     assert host.out("ps", "-aq") == ""
-    assert not _commands(host)
+    assert not commands(host)
     assert not [line for _, line in processes() if "conmon" in line and str(host.guest.root) in line]

@@ -13,11 +13,10 @@ import subprocess
 import termios
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from tests.machine.ssh.conftest import Host, wait_until
+from tests.machine.ssh.conftest import Host, commands, wait_until
 
 
 class Screen:
@@ -180,11 +179,3 @@ def test_a_killed_client_ends_its_command(host: Host) -> None:
         one.process.wait()
         wait_until(lambda: not commands(host))
     host("rm", "-f", "orphan", check=False)
-
-
-def commands(host: Host) -> list[Any]:
-    """What the agents run now."""
-    from tests.machine.ssh.conftest import descendants
-
-    agents = host.guest.agents()
-    return [pid for pid in agents if any(pid in descendants(other) for other in agents if other != pid)]
