@@ -16,7 +16,7 @@ from typing import NamedTuple
 from devbox.build import netns, overlay, sandbox, tidy
 from devbox.build.sandbox import Output
 from devbox.build.stepmounts import Given, Maker
-from devbox.build.steps import CopyStep, RunStep, Source, WorkdirStep
+from devbox.build.steps import RunStep, Source, WorkdirStep
 from devbox.build.stop import Stop
 from devbox.container import users
 from devbox.container.spec import MountEntry
@@ -25,7 +25,6 @@ from devbox.store.scratch import scratch
 from devbox.system.walk import make_directories, open_in_root, open_root, opened
 
 _SLACK_SECONDS = 2
-_RACE_SECONDS = 1
 
 Made = tuple[str, int]
 """a directory that holds the finished diff/, and the bytes of its files"""
@@ -151,20 +150,27 @@ def shown(shop: Workshop, origin: Source) -> Iterator[int]:
 def written(shop: Workshop, layers: Sequence[int], write: Write, *, fixed: bool) -> Iterator[Made | None]:
     """Let `write` change the file system; what it changed is there for the block, None when that is nothing.
 
-    `fixed`: everything gets the time of the build, else only what is newer.
+    `fixed`: everything gets the time of the build, else only what is newer or was made just now.
     """
+    begun = int(time.time()) - _SLACK_SECONDS
     with scratch(shop.store.root, "build") as place:
         with overlay.writable(shop.store, layers, place) as merged, opened(open_root(merged)) as root:
             write(root)
-        yield _finished(place, shop.moment, 0 if fixed else int(time.time()) + _SLACK_SECONDS)
+        yield _finished(place, shop.moment, 0 if fixed else begun)
 
 
-def make_workdir(root: int, step: WorkdirStep) -> None:
-    """Make the directory of a WORKDIR and those above it; they belong to its user."""
+@contextlib.contextmanager
+def made_workdir(shop: Workshop, step: WorkdirStep, layers: Sequence[int]) -> Iterator[Made | None]:
+    """Make the directory of a WORKDIR unless it is there; it is its user's, with those above that are new."""
+    with written(shop, layers, lambda root: _make_workdir(root, step), fixed=True) as made:
+        yield made
+
+
+def _make_workdir(root: int, step: WorkdirStep) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.close(open_in_root(root, step.path, os.O_PATH | os.O_DIRECTORY))
         return
-    owner = users.lookup(root, step.user)
+    user = users.lookup(root, step.user)
     made = ""
     for part in filter(None, step.path.split("/")):
         made += "/" + part
@@ -173,23 +179,10 @@ def make_workdir(root: int, step: WorkdirStep) -> None:
         except FileNotFoundError:
             with opened(make_directories(root, made)) as fd:
                 path = f"/proc/self/fd/{fd}"
-                os.chown(path, owner.uid, owner.gid)
+                os.chown(path, user.uid, user.gid)
                 os.chmod(path, 0o755)
-
-
-def owner_of(root: int, text: str) -> tuple[int, int] | None:
-    """Uid and gid of a --chown in the tree below `root`; None for none."""
-    if not text:
-        return None
-    user = users.lookup(root, text)
-    _, colon, _ = text.partition(":")
-    # a number alone is the group's number, too
-    return (user.uid, user.gid) if colon or not text.isdigit() else (user.uid, user.uid)
 
 
 def _finished(place: str, moment: int, since: int) -> Made | None:
     done = tidy.settle(place + "/layer/diff", moment, since)
     return (place + "/layer", done.size) if done.entries else None
-
-
-__all__ = ["CopyStep", "ExitError", "Made", "Workshop", "make_workdir", "owner_of", "ran", "shown", "written"]

@@ -77,7 +77,6 @@ def _probe(site: Site, store: Store, stage: StagePlan, memos: list[str]) -> _Rem
                     continue
             return _Remaining(stage, state, position)
     finally:
-        bench.close()
         memos += bench.memos.used
     site.complete(stage.number, state)
     return None
@@ -129,16 +128,18 @@ def _work(site: Site, store: Store, rest: _Remaining, measurer: Measurer | None,
 
 
 def _finish(site: Site, store: Store, rest: _Remaining, measurer: Measurer | None, memos: list[str]) -> State:
+    from devbox.build.making import Maker
+
     stage, state = rest.stage, rest.state
     if state is None:
         state = site.beginning(stage.base)
-    with contextlib.closing(Bench(site, store, stage)) as bench:
+    with Maker(site, store, stage) as maker:
         for step in stage.steps[rest.position :]:
             site.stop.check()
-            state = bench.made(state, step)
+            state = maker.made(state, step)
             if measurer is not None:
                 measurer.measure(state.layers[-1:])
-        memos += bench.memos.used
+        memos += maker.memos.used
     return state
 
 

@@ -351,6 +351,8 @@ class _StagePlanner:
             step = step._replace(
                 add=True, unpack=item.unpack, checksum=item.checksum, keep_git_dir=bool(item.keep_git_dir)
             )
+        if item.sources and (step.checksum or any(map(_may_be_remote, item.sources))):
+            step = step._replace(remote=_is_remote(item.source, step))
         self._add(item.source, step, _shown(item))
 
     def _workdir(self, item: Workdir) -> None:
@@ -403,6 +405,21 @@ class _StagePlanner:
         name = f"{self._stage.name} " if self._stage.name else ""
         width = len(str(self._total))
         return f"[{name}{position:>{width}}/{self._total}] {text}"
+
+
+def _may_be_remote(source: str) -> bool:
+    return "://" in source or source.startswith(("git@", "github.com/"))
+
+
+def _is_remote(instruction: Instruction, step: CopyStep) -> bool:
+    """Whether something must be fetched; a COPY cannot do that."""
+    from devbox.build import add
+
+    try:
+        add.check_sources(step.sources, step.checksum, add=step.add)
+        return any(add.kind_of(source) != "local" for source in step.sources)
+    except UsageError as error:
+        raise mistake(instruction, error.message, error.hint) from error
 
 
 def _shown(item: Copy | Add) -> str:

@@ -52,6 +52,8 @@ class Settings(NamedTuple):
     contexts: Mapping[str, Files]
     """by name; "" is the main one"""
     tell: Tell
+    environ: Mapping[str, str]
+    """the caller's variables: git may need their keys and proxies"""
     debug: Debug | None = None
     """what surrounds a shell in a step that failed; without it there is none"""
 

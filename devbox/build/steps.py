@@ -88,6 +88,8 @@ class CopyStep(NamedTuple):
     """of --unpack; None: local archives are, fetched ones are not"""
     checksum: str = ""
     keep_git_dir: bool = False
+    remote: bool = False
+    """a source is a URL or a repository"""
 
 
 class WorkdirStep(NamedTuple):

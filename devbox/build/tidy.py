@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 from devbox.errors import RefusedError
 from devbox.image.limits import PATH_MAX
-from devbox.image.unpack import WHITEOUT_PREFIX
 from devbox.system.walk import open_beneath, open_root, opened
 
 _SECOND = 1_000_000_000
@@ -103,7 +102,6 @@ def settle(upper: str, moment: int, since: int) -> Written:
 
 
 def _unkeepable(path: bytes) -> RefusedError:
-    assert WHITEOUT_PREFIX == b".wh."
     return RefusedError(
         f"the name /{os.fsdecode(path)} cannot be kept in a layer",
         hint="names that start with '.wh.' stand for deletions there",

@@ -16,16 +16,17 @@ from typing import Any, NamedTuple
 from devbox.build import build as building
 from devbox.build import parse
 from devbox.build.bases import Finder
+from devbox.build.context import Context as Opened
+from devbox.build.context import Wish as Wanted
+from devbox.build.context import opened_context, opened_directory
 from devbox.build.graph import Built, carry_out
-from devbox.build.ignore import Matcher, patterns
 from devbox.build.plan import Plan, Wish, plan
 from devbox.build.platforms import Platforms
 from devbox.build.site import Files, Settings
 from devbox.build.stepmounts import Given
-from devbox.build.syntax import Dockerfile
 from devbox.cli import build_options, build_output, build_progress, build_signals
 from devbox.cli.context import Context
-from devbox.errors import NotFoundError, UsageError
+from devbox.errors import UsageError
 from devbox.image.config import architecture
 from devbox.image.progress import Progress
 from devbox.model.invocation import Invocation
@@ -46,7 +47,7 @@ def build(context: Context, invocation: Invocation) -> int:
     with contextlib.ExitStack() as stack:
         work = _work(context, invocation, stack)
         of_image = not outputs or any(output.kind in build_options.OF_IMAGES for output in outputs)
-        built = _carry_out(work, invocation, measure=of_image)
+        built = _carry_out(work, invocation, context.environ, measure=of_image)
         image = None
         if of_image:
             image = building.record(
@@ -71,25 +72,27 @@ class _Work(NamedTuple):
 
 
 def _work(context: Context, invocation: Invocation, stack: contextlib.ExitStack) -> _Work:
-    main, dockerfile = _inputs(context, invocation, stack)
     wish, directories = _wish(context, invocation)
-    contexts = {"": main, **{name: _directory(path, stack) for name, path in directories.items()}}
     given = Given(
         build_options.secrets(invocation.many("secret"), context.environ, context.cwd),
         build_options.sockets(invocation.many("ssh"), context.environ, context.cwd),
     )
     store = context.reconciled()
+    main = _opened(context, invocation, store, stack)
+    contexts = {"": Files(main.fd, main.matcher)}
+    contexts.update((name, _named(path, stack)) for name, path in directories.items())
     find = Finder(store, wish.platforms, pull=invocation.flag("pull"), progress=Progress())
-    return _Work(store, plan(dockerfile, wish, find), wish.platforms, contexts, given)
+    planned = plan(parse.parse(main.dockerfile, main.shown), wish, find)
+    return _Work(store, planned, wish.platforms, contexts, given)
 
 
-def _carry_out(work: _Work, invocation: Invocation, *, measure: bool) -> Built:
+def _carry_out(work: _Work, invocation: Invocation, environ: Mapping[str, str], *, measure: bool) -> Built:
     form = "quiet" if invocation.flag("quiet") else invocation.text("progress")
     with _shown(form) as progress, build_signals.ending_well() as signals:
         debug = None
         if invocation.flag("debug"):
             debug = functools.partial(_in_a_shell, progress, signals)
-        settings = Settings(work.given, work.contexts, progress, debug)
+        settings = Settings(work.given, work.contexts, progress, environ, debug)
         return carry_out(work.store, work.plan, settings, measure=measure)
 
 
@@ -116,47 +119,14 @@ def _refuse_what_is_not_there(invocation: Invocation) -> None:
         raise UsageError("--debug wants a terminal to open a shell in")
 
 
-def _inputs(context: Context, invocation: Invocation, stack: contextlib.ExitStack) -> tuple[Files, Dockerfile]:
-    """The context and the Dockerfile."""
-    source = invocation.text("context")
-    if source == "-" or "://" in source:
-        raise UsageError("a context that is no directory is not supported yet")
-    directory = os.path.join(context.cwd, source)
-    file = invocation.text("file")
-    path = os.path.join(context.cwd, file) if file else os.path.join(directory, "Dockerfile")
-    shown = "Dockerfile" if file in ("", "-") else file
-    text = sys.stdin.buffer.read() if file == "-" else _read(path, shown, source)
-    files = _directory(directory, stack)
-    ignored = _ignored(directory, "" if file == "-" else path)
-    return files._replace(matcher=ignored), parse.parse(text, shown)
+def _opened(context: Context, invocation: Invocation, store: Store, stack: contextlib.ExitStack) -> Opened:
+    wish = Wanted(invocation.text("context"), invocation.text("file"), context.cwd, context.environ)
+    return stack.enter_context(opened_context(store.root, wish))
 
 
-def _read(path: str, shown: str, source: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
-        raise NotFoundError(
-            f"cannot read {shown}: {reason}", hint=f"{path} is looked for; name another with -f"
-        ) from error
-
-
-def _directory(path: str, stack: contextlib.ExitStack) -> Files:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
-        raise NotFoundError(f"cannot use {path} as build context: {reason}") from error
-    stack.callback(os.close, fd)
+def _named(path: str, stack: contextlib.ExitStack) -> Files:
+    fd = stack.enter_context(opened_directory(path))
     return Files(fd)
-
-
-def _ignored(directory: str, dockerfile: str) -> Matcher | None:
-    for path in ([dockerfile + ".dockerignore"] if dockerfile else []) + [directory + "/.dockerignore"]:
-        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
-            return patterns(file.read())
-    return None
 
 
 def _wish(context: Context, invocation: Invocation) -> tuple[Wish, dict[str, str]]:
