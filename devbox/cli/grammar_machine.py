@@ -33,6 +33,19 @@ COMMANDS = (
         anywhere=True,
     ),
     Command(
+        ("machine", "resize"),
+        _MACHINE + "resize",
+        "Give a machine other CPUs and memory",
+        _NAME,
+        (
+            text("--cpus", "NUMBER", "Number of CPUs"),
+            text("--memory", "SIZE", "Memory (512m, 4g)"),
+            *_CHANGES,
+            flag("-f --force", "Do not ask before it is restarted"),
+        ),
+        anywhere=True,
+    ),
+    Command(
         ("machine", "status"), _MACHINE + "status", "Show what a machine does", _NAME, (_JSON,), anywhere=True
     ),
     Command(

@@ -132,6 +132,15 @@ def _machine(reading: Reading, path: tuple[str, ...], wishes: Any) -> dict[str, 
     return checked
 
 
+def check(wishes: Mapping[str, Any]) -> None:
+    """Check values as the files' are; UsageError for the first that is wrong."""
+    for key, value in wishes.items():
+        try:
+            _CHECKS[key](value)
+        except Wrong as wrong:
+            raise UsageError(f"{key} {value}: {wrong}") from wrong
+
+
 def _words(*words: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if value in words:

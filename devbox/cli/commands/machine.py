@@ -104,6 +104,34 @@ def destroy(context: Context, invocation: Invocation) -> int:
     return _change(context, invocation, "destroyed", lambda driver, report: driver.destroy(report))
 
 
+def resize(context: Context, invocation: Invocation) -> int:
+    """Write another size to the settings, and start a machine that runs anew with it."""
+    from devbox.machine import settings_parse, settings_write
+    from devbox.machine.driver import State
+
+    name = _name(context, invocation.text("name"))
+    wishes: dict[str, int | str] = {}
+    if (cpus := invocation.number("cpus")) is not None:
+        wishes["cpus"] = cpus
+    if memory := invocation.text("memory"):
+        wishes["memory"] = memory
+    if not wishes:
+        raise UsageError("resize needs --cpus or --memory")
+    settings_parse.check(wishes)
+    driver = _driver(context, name)
+    if not driver.capabilities.power:
+        raise UsageError(f"machine {name!r} is a host that devbox did not make, so it has the size that it has")
+    running = driver.status().state not in (State.ABSENT, State.STOPPED)
+    warning = f"WARNING! This will restart the machine {name}: its containers are stopped."
+    if running and not invocation.flag("force") and not context.confirm(warning):
+        return 0
+    settings_write.change(places.settings_file(), name, wishes)
+    if not running:
+        context.out(f"{name} will have its new size when it is started")
+        return 0
+    return restart(context, invocation)
+
+
 def status(context: Context, invocation: Invocation) -> int:
     """Print one machine's state."""
     found = _driver(context, invocation.text("name")).status()
