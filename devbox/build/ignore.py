@@ -64,6 +64,11 @@ class Matcher:
     def __bool__(self) -> bool:
         return bool(self._steps)
 
+    @property
+    def takes_back(self) -> bool:
+        """Whether a pattern has a "!"."""
+        return any(negated for negated, _ in self._literals)
+
     def excluded(self, path: str) -> bool:
         """Whether a path is left out; the context itself never is."""
         if path == ".":
