@@ -65,7 +65,8 @@ def docker(disk: Path) -> Engine:
     """docker, whose daemon is to be started first (see `peers`)."""
     command = ("/usr/bin/docker", "--host", "unix:///run/docker.sock")
     version = call(*command, "version", "--format", "{{.Server.Version}}").strip()
-    return Engine("docker", version, command, _environment(), frozenset(("dockerd", "containerd")))
+    environment = {**_environment(), "DOCKER_BUILDKIT": "1"}
+    return Engine("docker", version, command, environment, frozenset(("dockerd", "containerd")))
 
 
 def podman(disk: Path) -> Engine:

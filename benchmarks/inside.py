@@ -10,12 +10,12 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import engines, peers, place, report, rows
+from benchmarks import builds, engines, peers, place, report, rows
 from benchmarks.engines import Engine
 from benchmarks.rows import Row
 
 IMAGE_KEYS = ("load", "save")
-KEYS = (*(row.key for row in rows.containers()), *IMAGE_KEYS)
+KEYS = (*(row.key for row in rows.containers()), *builds.KEYS, *IMAGE_KEYS)
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -80,7 +80,7 @@ def _share_image(found: list[Engine], disk: Path) -> None:
 
 
 def _wanted(options: argparse.Namespace, disk: Path) -> list[Row]:
-    every = [*rows.containers()]
+    every = [*rows.containers(), *builds.rows(disk)]
     if options.base:
         every += rows.images(Path(options.base), disk)
     return [row for row in every if not options.only or row.key in options.only]
