@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from devbox.build import netns, overlay, sandbox, tidy
 from devbox.build.sandbox import Output
-from devbox.build.stepmounts import Given, Maker
-from devbox.build.steps import RunStep, Source, WorkdirStep
+from devbox.build.stepmounts import Maker
+from devbox.build.steps import Given, RunStep, Source, WorkdirStep
 from devbox.build.stop import Stop
 from devbox.container import users
 from devbox.container.spec import MountEntry

@@ -8,15 +8,17 @@ assert sys.platform == "linux"
 
 import contextlib
 import threading
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.build.bench import Bench, Unknown
-from devbox.build.measuring import Measurer
 from devbox.build.plan import Plan, StagePlan
 from devbox.build.site import Settings, Site, State
 from devbox.build.stop import StoppedError
 from devbox.image import layers
 from devbox.store.database import Store
+
+if TYPE_CHECKING:
+    from devbox.build.measuring import Measurer
 
 
 class Built(NamedTuple):
@@ -40,6 +42,8 @@ def carry_out(store: Store, plan: Plan, settings: Settings, *, measure: bool = T
     remaining = [rest for stage in plan.stages if (rest := _probe(site, store, stage, memos)) is not None]
     digests: dict[int, tuple[int, str]] = {}
     if remaining:
+        from devbox.build.measuring import Measurer
+
         with Measurer(store.root) as measurer:
             _run(site, store, remaining, measurer if measure else None, memos)
         digests = measurer.found

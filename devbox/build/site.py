@@ -17,8 +17,7 @@ from devbox.build.events import Ended, Outcome, Printed, Started, Tell
 from devbox.build.ignore import Matcher
 from devbox.build.masking import Masker
 from devbox.build.plan import Plan
-from devbox.build.stepmounts import Given
-from devbox.build.steps import Source
+from devbox.build.steps import Given, Source
 from devbox.build.stop import Stop, StoppedError
 
 

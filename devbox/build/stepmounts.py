@@ -10,13 +10,13 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from devbox.build import copy
 from devbox.build.overlay import pin
 from devbox.build.selecting import select
-from devbox.build.steps import MountWish, Source
+from devbox.build.steps import Given, MountWish, Source
 from devbox.build.waiting import acquire
 from devbox.container.spec import MountEntry
 from devbox.errors import NotFoundError, RefusedError
@@ -27,20 +27,10 @@ from devbox.system.syscalls import mount
 from devbox.system.walk import make_directories, open_in_root, open_root, opened
 
 _SECRET_MODE = 0o400
-SECRET_SIZE_MAX = 500 << 10
-"""BuildKit's"""
 _AGENT = "/run/buildkit/ssh_agent"
 
 Show = Callable[[Source, str], str]
 """makes a source visible: its directory, given an empty one that may be used for it"""
-
-
-class Given(NamedTuple):
-    """What the command line gives to steps that ask for it."""
-
-    secrets: Mapping[str, bytes] = {}
-    sockets: Mapping[str, str] = {}
-    """paths of SSH agents by id"""
 
 
 class Made(NamedTuple):

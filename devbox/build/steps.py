@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from devbox.build.syntax import Span
@@ -112,3 +113,11 @@ class Step(NamedTuple):
     span: Span
     fresh: bool = False
     """it is made anew although it is in the cache: --no-cache"""
+
+
+class Given(NamedTuple):
+    """What the command line gives to steps that ask for it."""
+
+    secrets: Mapping[str, bytes] = {}
+    sockets: Mapping[str, str] = {}
+    """paths of SSH agents by id"""

@@ -23,7 +23,7 @@ from devbox.build.graph import Built, carry_out
 from devbox.build.plan import Plan, Wish, plan
 from devbox.build.platforms import Platforms
 from devbox.build.site import Files, Settings
-from devbox.build.stepmounts import Given
+from devbox.build.steps import Given
 from devbox.cli import build_options, build_output, build_progress, build_signals
 from devbox.cli.context import Context
 from devbox.errors import UsageError
