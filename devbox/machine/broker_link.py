@@ -59,6 +59,9 @@ if sys.platform == "win32":
         """None."""
         return None
 
+    def begin(name: str) -> None:
+        """Nothing to do."""
+
     def dismiss(name: str) -> None:
         """Nothing to do."""
 
@@ -80,6 +83,12 @@ else:
         place = places.machine(name)
         with locking.locked(place.broker_lock, "starting the broker", lambda _: None):
             return SocketLink(_start(place, ship.stamp()))
+
+    def begin(name: str) -> None:
+        """See that there is a broker, and do not wait until it has connected."""
+        link = connect(name)
+        if link is not None:
+            link.close()
 
     def dismiss(name: str) -> None:
         """End the broker and what runs through it: the machine is to stop."""

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from devbox.cli.context import Context
 from devbox.cli.parse import did_you_mean
 from devbox.errors import NotFoundError, UsageError
-from devbox.machine import openssh, places, registry, settings
+from devbox.machine import broker_link, openssh, places, registry, settings
 from devbox.machine.driver import Driver, Endpoint, Progress, Report, Status
 from devbox.model.invocation import Invocation
 
@@ -67,30 +67,35 @@ class Phases:
 
 def up(context: Context, invocation: Invocation) -> int:
     """Make and start a machine."""
-    return _change(context, invocation, "up", lambda driver, report: driver.up(report))
+    return _change(context, invocation, "up", lambda driver, report: _joined(context, driver, driver.up(report)))
 
 
 def halt(context: Context, invocation: Invocation) -> int:
     """Shut it down."""
-    return _change(context, invocation, "halted", lambda driver, report: driver.halt(report))
+    return _change(context, invocation, "halted", lambda driver, report: _left(driver).halt(report))
 
 
 def suspend(context: Context, invocation: Invocation) -> int:
     """Put it to sleep."""
-    return _change(context, invocation, "suspended", lambda driver, report: driver.suspend(report))
+    return _change(context, invocation, "suspended", lambda driver, report: _left(driver).suspend(report))
 
 
 def resume(context: Context, invocation: Invocation) -> int:
     """Wake it up."""
-    return _change(context, invocation, "resumed", lambda driver, report: driver.resume(report))
+
+    def action(driver: Driver, report: Report) -> None:
+        driver.resume(report)
+        _joined(context, driver, None)
+
+    return _change(context, invocation, "resumed", action)
 
 
 def restart(context: Context, invocation: Invocation) -> int:
     """Shut it down and start it."""
 
-    def action(driver: Driver, report: Report) -> Endpoint:
-        driver.halt(report)
-        return driver.up(report)
+    def action(driver: Driver, report: Report) -> Endpoint | None:
+        _left(driver).halt(report)
+        return _joined(context, driver, driver.up(report))
 
     return _change(context, invocation, "up", action)
 
@@ -101,7 +106,7 @@ def destroy(context: Context, invocation: Invocation) -> int:
     warning = f"WARNING! This will delete the machine {name} and everything in it."
     if not invocation.flag("force") and not context.confirm(warning):
         return 0
-    return _change(context, invocation, "destroyed", lambda driver, report: driver.destroy(report))
+    return _change(context, invocation, "destroyed", lambda driver, report: _left(driver).destroy(report))
 
 
 def resize(context: Context, invocation: Invocation) -> int:
@@ -233,6 +238,19 @@ def _change(
         where = f" at {endpoint.host}:{endpoint.port}" if endpoint else ""
         context.out(f"{driver.name} is {done}{where} ({seconds} s)")
     return 0
+
+
+def _joined(context: Context, driver: Driver, endpoint: Endpoint | None) -> Endpoint | None:
+    """Have a broker connect meanwhile: it brings devbox up to date there, and published ports come back."""
+    if not context.environ.get(broker_link.NEVER):
+        broker_link.begin(driver.name)
+    return endpoint
+
+
+def _left(driver: Driver) -> Driver:
+    """End the broker, and with it the ports that lead there and what runs there for us."""
+    broker_link.dismiss(driver.name)
+    return driver
 
 
 def _name(context: Context, given: str) -> str:

@@ -21,6 +21,12 @@ from devbox.machine.vagrant_driver import VagrantDriver
 FAKES = Path(__file__).parents[2] / "fakes"
 
 
+@pytest.fixture(autouse=True)
+def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here has an agent at its other end."""
+    monkeypatch.setenv("DEVBOX_NO_BROKER", "1")
+
+
 class Machine(NamedTuple):
     fake: Path
     driver: VagrantDriver
