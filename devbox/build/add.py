@@ -12,16 +12,11 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from devbox.build import copy, fetch, git, giturl
+from devbox.build import copy
 from devbox.build.copy import How
 from devbox.build.selecting import Selection, open_item
 from devbox.build.selection import Origin, no_check
-from devbox.container.copying import plain
-from devbox.errors import RefusedError, UsageError
-from devbox.image.limits import Limits
-from devbox.image.tarfields import BLOCK
-from devbox.image.tarread import is_header
-from devbox.image.unpack import Policy, extract
+from devbox.errors import UsageError
 from devbox.store.root import Root
 from devbox.store.scratch import scratch
 from devbox.system.walk import open_beneath, opened
@@ -31,6 +26,10 @@ _FETCHED_MODE = 0o600
 
 def kind_of(source: str) -> Literal["local", "url", "git"]:
     """Where a source of ADD comes from. Raises UsageError for a malformed repository URL."""
+    if "://" not in source and "@" not in source and not source.startswith("github.com/"):
+        return "local"
+    from devbox.build import giturl
+
     if giturl.parse(source) is not None:
         return "git"
     return "url" if source.startswith(("http://", "https://")) else "local"
@@ -49,6 +48,8 @@ def check_sources(sources: tuple[str, ...], checksum: str, *, add: bool) -> None
     if kinds[0] == "local":
         raise UsageError("checksum requires HTTP(S) or git sources")
     if kinds[0] == "url":
+        from devbox.build import fetch
+
         fetch.check_digest(checksum)
 
 
@@ -73,6 +74,8 @@ def obtained(
 
     Raises RefusedError when it is not what `checksum` says: a digest, or the beginning of a commit's id.
     """
+    from devbox.build import fetch, git, giturl
+
     with scratch(root, "add") as place:
         url = giturl.parse(source)
         if url is not None:
@@ -106,20 +109,24 @@ def write(
     check: Callable[[], None] = no_check,
 ) -> None:
     """Copy a selection; archives among its files are unpacked if asked for, for `archive_owner` or as they say."""
+    from devbox.build import archive
+
     many = len(selection.origins) > 1
     for origin in selection.origins:
-        with _archive(selection.tree, origin, wanted=unpack) as archive:
-            if archive is None:
+        with _archive(selection.tree, origin, wanted=unpack) as file:
+            if file is None:
                 copy.write(selection._replace(origins=(origin,)), target, destination, how, check, many=many)
                 continue
             check()
             with opened(copy.make_directory(target, destination, how)) as fd:
-                _unpack(archive, fd, archive_owner)
+                archive.unpack(file, fd, owner=archive_owner)
 
 
 @contextlib.contextmanager
 def _archive(tree: int, origin: Origin, *, wanted: bool) -> Iterator[int | None]:
     """The open file if it is an archive that is to be unpacked."""
+    from devbox.build import archive
+
     if not wanted or origin.directory:
         yield None
         return
@@ -132,22 +139,4 @@ def _archive(tree: int, origin: Origin, *, wanted: bool) -> Iterator[int | None]
         opened(open_beneath(tree, folder.place, os.O_RDONLY | os.O_DIRECTORY)) as directory,
         opened(open_item(directory, item, item.name)) as fd,
     ):
-        yield fd if is_archive(fd) else None
-
-
-def is_archive(fd: int) -> bool:
-    """Whether a file is a tar archive with an entry at least, compressed or not; what it has may be hostile."""
-    try:
-        with plain(fd) as source:
-            return is_header(source.read(BLOCK))
-    except RefusedError:
-        return False
-    finally:
-        os.lseek(fd, 0, os.SEEK_SET)
-
-
-def _unpack(fd: int, directory: int, owner: tuple[int, int] | None) -> None:
-    limits = Limits().for_input(os.fstat(fd).st_size)
-    policy = Policy(whiteouts=False, owner=owner)
-    with plain(fd) as source, opened(os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=directory)) as root:
-        extract(source, root, limits=limits, policy=policy)
+        yield fd if archive.is_archive(fd) else None

@@ -12,19 +12,15 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from devbox.build import fetch, git, giturl
-from devbox.build.add import is_archive
 from devbox.build.ignore import Matcher, patterns
-from devbox.container.copying import plain
 from devbox.errors import DevboxError, NotFoundError, RefusedError, UsageError
-from devbox.image.limits import Limits
-from devbox.image.unpack import Policy, extract
 from devbox.store.root import Root
 from devbox.store.scratch import scratch
 from devbox.system.files import write_all
 from devbox.system.walk import FAULTS, open_in_root, open_root, opened
 
 _TEXT_MAX = 16 << 20
+_STREAM_MAX = 64 << 30
 _CHUNK = 1 << 20
 _NAME = "Dockerfile"
 
@@ -89,6 +85,10 @@ def _kind(wish: Wish) -> str:
     if source == "-":
         return "stdin"
     path = os.path.join(wish.cwd, source)
+    if "://" not in source and ":" not in source and not source.startswith("github.com/"):
+        return "file" if os.path.isfile(path) else "directory"
+    from devbox.build import giturl
+
     if source.startswith("github.com/") and os.path.lexists(path):
         return "directory"
     if giturl.parse(source) is not None:
@@ -105,12 +105,12 @@ def _local(wish: Wish, stack: contextlib.ExitStack) -> Context:
     directory = os.path.normpath(os.path.join(wish.cwd, wish.source))
     fd = stack.enter_context(opened_directory(directory))
     if wish.file == "-":
-        return Context(fd, _ignored(fd, ""), _read(wish.stdin, _NAME, regular=False), _NAME)
+        return Context(fd, ignored(fd, ""), _read(wish.stdin, _NAME, regular=False), _NAME)
     path = os.path.join(wish.cwd, wish.file) if wish.file else os.path.join(directory, _NAME)
     shown = wish.file or _NAME
     text = _file(path, shown, trusted=bool(wish.file))
     beside = _optional(path + ".dockerignore")
-    return Context(fd, _ignored(fd, "") if beside is None else _matcher(beside), text, shown)
+    return Context(fd, ignored(fd, "") if beside is None else _matcher(beside), text, shown)
 
 
 def _file(path: str, shown: str, *, trusted: bool) -> bytes:
@@ -145,6 +145,8 @@ def _no_dockerfile(shown: str, error: OSError, hint: str) -> DevboxError:
 
 
 def _repository(wish: Wish, place: str, stack: contextlib.ExitStack) -> Context:
+    from devbox.build import git, giturl
+
     url = giturl.parse(wish.source)
     assert url is not None
     git.checkout(url, place, wish.environ)
@@ -153,15 +155,14 @@ def _repository(wish: Wish, place: str, stack: contextlib.ExitStack) -> Context:
 
 def _stream(wish: Wish, kind: str, place: str, stack: contextlib.ExitStack) -> Context:
     """An archive, or a Dockerfile alone."""
+    from devbox.build.archive import is_archive, unpack
+
     file = stack.enter_context(opened(_stored(wish, kind, place)))
     tree = f"{place}/tree"
     os.mkdir(tree, 0o755)
     fd = stack.enter_context(opened(open_root(tree)))
     if is_archive(file):
-        limits = Limits().for_input(os.fstat(file).st_size)
-        policy = Policy(whiteouts=False, devices=False, owner=(os.getuid(), os.getgid()))
-        with plain(file) as source:
-            extract(source, fd, limits=limits, policy=policy)
+        unpack(file, fd, owner=(os.getuid(), os.getgid()), devices=False)
         return _in_tree(fd, wish)
     if kind == "file":
         raise UsageError(f"{wish.source} is neither a directory nor an archive", hint="-f names a Dockerfile")
@@ -181,6 +182,8 @@ def _stored(wish: Wish, kind: str, place: str) -> int:
     fd = os.open(f"{place}/stream", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         if kind == "url":
+            from devbox.build import fetch
+
             fetch.fetch(wish.source, fd)
         else:
             _keep(wish.stdin, fd)
@@ -195,24 +198,24 @@ def _keep(stdin: int, fd: int) -> None:
     size = 0
     while data := os.read(stdin, _CHUNK):
         size += len(data)
-        if size > Limits().size:
-            raise RefusedError(f"the context has more than {Limits().size} bytes")
+        if size > _STREAM_MAX:
+            raise RefusedError(f"the context has more than {_STREAM_MAX} bytes")
         write_all(fd, data)
 
 
 def _in_tree(fd: int, wish: Wish) -> Context:
     """A context whose Dockerfile is in it."""
     if wish.file == "-":
-        return Context(fd, _ignored(fd, ""), _read(wish.stdin, _NAME, regular=False), _NAME)
+        return Context(fd, ignored(fd, ""), _read(wish.stdin, _NAME, regular=False), _NAME)
     name = wish.file or _NAME
     text = _inner(fd, name)
     if text is None:
         raise NotFoundError(f"there is no {name} in the context", hint="name another with -f")
-    return Context(fd, _ignored(fd, name), text, name)
+    return Context(fd, ignored(fd, name), text, name)
 
 
-def _ignored(fd: int, dockerfile: str) -> Matcher | None:
-    """The patterns beside the Dockerfile, or those of the context."""
+def ignored(fd: int, dockerfile: str = "") -> Matcher | None:
+    """The patterns of a context that leave files out: those beside its Dockerfile, or those at its top."""
     for name in (f"{dockerfile}.dockerignore", ".dockerignore") if dockerfile else (".dockerignore",):
         text = _inner(fd, name)
         if text is not None:

@@ -3,8 +3,6 @@
 `typed.typed` reads one as written, `expanded.expanded` gives its variables their values.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from devbox.build.runmounts import RunMount

@@ -1,7 +1,5 @@
 """The value of RUN --mount."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Literal, NamedTuple, cast

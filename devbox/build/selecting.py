@@ -22,11 +22,11 @@ from typing import NamedTuple, Protocol
 from devbox.build.ignore import Matcher
 from devbox.build.selection import Finder, Folder, Item, Origin, no_check
 from devbox.errors import RefusedError, StateError
-from devbox.image.unpack import DROPPED
 from devbox.system.walk import inner_path, open_beneath, opened
 
 _VERSION = b"1"
 _CHUNK = 1 << 20
+_DROPPED = ("trusted.overlay.", "user.overlay.")
 _RACY = 50_000_000
 """nanoseconds: a file that changed later than that may change again without its status telling"""
 _GONE = (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EISDIR)
@@ -133,9 +133,7 @@ def xattrs(directory: int, name: str) -> list[tuple[str, bytes]]:
     path = inner_path(directory, name)
     names = sorted(os.listxattr(path, follow_symlinks=False))
     return [
-        (each, os.getxattr(path, each, follow_symlinks=False))
-        for each in names
-        if not each.encode(errors="surrogateescape").startswith(DROPPED)
+        (each, os.getxattr(path, each, follow_symlinks=False)) for each in names if not each.startswith(_DROPPED)
     ]
 
 

@@ -1,7 +1,5 @@
 """What a Dockerfile says, before any variable has a value. Types only; `parse` makes them."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from devbox.errors import UsageError
@@ -46,7 +44,7 @@ class Instruction(NamedTuple):
     span: Span
     spelled: str = ""
     """the keyword as written"""
-    trigger: Instruction | None = None
+    trigger: "Instruction | None" = None
     """of ONBUILD"""
     comment: tuple[str, ...] = ()
     """the lines of comment right above, without "#" """

@@ -29,7 +29,7 @@ from devbox.system.walk import DIRECTORY, inner_path, make_directories, open_ben
 OPAQUE = b"trusted.overlay.opaque"
 WHITEOUT_PREFIX = b".wh."
 _OPAQUE_NAME = b".wh..wh..opq"
-DROPPED = (b"trusted.overlay.", b"user.overlay.")
+_DROPPED = (b"trusted.overlay.", b"user.overlay.")
 _CACHED_DIRECTORIES = 128
 _MEMORY_OF_DIRECTORIES = 4 << 20
 _OUR_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -380,7 +380,7 @@ def _describe(fd: int, path: bytes, mode: int, uid: int, gid: int, xattrs: Mappi
 def _set_xattrs(path: bytes, xattrs: Mapping[bytes, bytes], *, regular: bool) -> None:
     """`path` is of an open descriptor (`regular`), or its last component is not followed."""
     for name, value in xattrs.items():
-        if name.startswith(DROPPED):
+        if name.startswith(_DROPPED):
             continue
         try:
             os.setxattr(path, name, value, follow_symlinks=regular)
