@@ -7,8 +7,13 @@ import sqlite3
 from devbox.cli.context import Context
 from devbox.errors import DevboxError
 
+_OF_STATE = "SELECT name FROM containers WHERE status {} ORDER BY name"
 _QUERIES = {
     "container": "SELECT name FROM containers ORDER BY name",
+    "running": _OF_STATE.format("IN ('running', 'paused', 'restarting')"),
+    "stopped": _OF_STATE.format("IN ('created', 'exited', 'dead')"),
+    "going": _OF_STATE.format("= 'running'"),
+    "paused": _OF_STATE.format("= 'paused'"),
     "image": "SELECT name FROM tags ORDER BY name",
     "network": "SELECT name FROM networks ORDER BY name",
     "volume": "SELECT name FROM volumes WHERE NOT anonymous ORDER BY name",

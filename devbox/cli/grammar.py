@@ -22,14 +22,20 @@ OptionKind = Literal[
     "security",
     "env",
     "env_files",
+    "dockerfile",
+    "contexts",
+    "secrets",
+    "sockets",
+    "outputs",
 ]
 """Beyond flag, text and many (repeated) the kind says what of this host is meant.
 
 path, paths: files that are read; stdin, stdout: a file that may as well be the command's standard input or output;
 result: a small file that is written; mounts, driver, security: repeated values with a host path in them;
-env: repeated, a bare name is a variable of the caller; env_files: such values in files
+env: repeated, a bare name is a variable of the caller; env_files: such values in files;
+dockerfile, contexts, secrets, sockets, outputs: what build names of this host
 """
-FILES = ("path", "paths", "stdin", "stdout", "result", "env_files")
+FILES = ("path", "paths", "stdin", "stdout", "result", "env_files", "dockerfile")
 Nargs = Literal["1", "?", "*", "+"]
 
 
@@ -43,7 +49,8 @@ class Option(NamedTuple):
     help: str = ""
     default: Value = None
     complete: str = ""
-    """what its value names, for the shell: container, image, network, volume, or "a|b" for fixed words"""
+    """what its value names, for the shell: image, network, volume, container (or only a stopped, running, paused
+    or going one, which runs and is not paused), or "a|b" for fixed words"""
     hidden: bool = False
 
 
@@ -55,8 +62,8 @@ class Argument(NamedTuple):
     complete: str = ""
     """as an option's, or file"""
     metavar: str = ""
-    kind: Literal["text", "path", "stdin", "endpoint"] = "text"
-    """path, stdin: as an option's; endpoint: CONTAINER:PATH or a path of the host"""
+    kind: Literal["text", "path", "stdin", "endpoint", "context"] = "text"
+    """path, stdin: as an option's; endpoint: CONTAINER:PATH or a path of the host; context: of build"""
 
 
 class Command(NamedTuple):

@@ -11,7 +11,11 @@ _STREAMS = "devbox.cli.commands.streams:"
 _FILES = "devbox.cli.commands.files:"
 _LINKS = "devbox.cli.commands.links:"
 _ONE = (Argument("container", complete="container"),)
+_RUNNING_ONE = (Argument("container", complete="running"),)
 _MANY = (Argument("containers", "+", complete="container"),)
+_STOPPED, _RUNNING, _PAUSED, _GOING = (
+    (Argument("containers", "+", complete=state),) for state in ("stopped", "running", "paused", "going")
+)
 _DETACH_KEYS = text("--detach-keys", "KEYS", "Keys that detach from the terminal (ctrl-p,ctrl-q)")
 _SIGNAL = text("-s --signal", "SIGNAL", "Signal to send to the container")
 _TIMEOUT = text("-t --timeout --time", "SECONDS", "Seconds to wait before killing the container")
@@ -38,7 +42,7 @@ COMMANDS = (
         ("container", "start"),
         "devbox.cli.commands.run:start",
         "Start one or more stopped containers",
-        _MANY,
+        _STOPPED,
         (
             flag("-a --attach", "Attach to the output and forward signals"),
             flag("-i --interactive", "Attach to stdin"),
@@ -51,7 +55,7 @@ COMMANDS = (
         ("container", "stop"),
         _LIFE + "stop",
         "Stop one or more running containers",
-        _MANY,
+        _RUNNING,
         (_SIGNAL, _TIMEOUT),
         aliases=(("stop",),),
         frees=True,
@@ -69,7 +73,7 @@ COMMANDS = (
         ("container", "kill"),
         _LIFE + "kill",
         "Kill one or more running containers",
-        _MANY,
+        _RUNNING,
         (text("-s --signal", "SIGNAL", "Signal to send to the container", default="KILL"),),
         aliases=(("kill",),),
         frees=True,
@@ -91,21 +95,21 @@ COMMANDS = (
         ("container", "wait"),
         _LIFE + "wait",
         "Wait until containers stop, then print their exit codes",
-        _MANY,
+        _RUNNING,
         aliases=(("wait",),),
     ),
     Command(
         ("container", "pause"),
         _LIFE + "pause",
         "Pause all processes of containers",
-        _MANY,
+        _GOING,
         aliases=(("pause",),),
     ),
     Command(
         ("container", "unpause"),
         _LIFE + "unpause",
         "Let the processes of paused containers go on",
-        _MANY,
+        _PAUSED,
         aliases=(("unpause",),),
     ),
     Command(
@@ -119,7 +123,7 @@ COMMANDS = (
         ("container", "attach"),
         _STREAMS + "attach",
         "Attach to the streams of a running container",
-        _ONE,
+        _RUNNING_ONE,
         (
             _DETACH_KEYS,
             flag("--no-stdin", "Do not attach stdin"),
@@ -146,7 +150,7 @@ COMMANDS = (
         ("container", "top"),
         _STREAMS + "top",
         "Show the processes of a container",
-        (*_ONE, Argument("ps_options", "*", metavar="[PS OPTIONS]")),
+        (*_RUNNING_ONE, Argument("ps_options", "*", metavar="[PS OPTIONS]")),
         aliases=(("top",),),
         interspersed=False,
     ),
@@ -154,7 +158,7 @@ COMMANDS = (
         ("container", "stats"),
         "devbox.cli.commands.stats:stats",
         "Show the resource use of containers, live",
-        (Argument("containers", "*", complete="container"),),
+        (Argument("containers", "*", complete="running"),),
         (
             flag("-a --all", "Show all containers, not only running ones"),
             FORMAT,
@@ -167,7 +171,7 @@ COMMANDS = (
         ("container", "port"),
         _LISTING + "port",
         "List the published ports of a container",
-        (*_ONE, Argument("private_port", "?", metavar="[PORT[/PROTOCOL]]")),
+        (*_RUNNING_ONE, Argument("private_port", "?", metavar="[PORT[/PROTOCOL]]")),
         aliases=(("port",),),
     ),
     Command(
@@ -234,7 +238,7 @@ COMMANDS = (
         "Link a running container to another",
         (
             Argument("consumer", complete="container"),
-            Argument("target", complete="container", metavar="TARGET[:ALIAS]"),
+            Argument("target", complete="running", metavar="TARGET[:ALIAS]"),
         ),
     ),
     Command(

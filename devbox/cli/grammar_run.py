@@ -158,7 +158,7 @@ COMMANDS = (
         "devbox.cli.commands.streams:execute",
         "Execute a command in a running container",
         (
-            Argument("container", complete="container"),
+            Argument("container", complete="running"),
             Argument("command", "+", metavar="COMMAND [ARG...]"),
         ),
         (

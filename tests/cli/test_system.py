@@ -147,7 +147,11 @@ def test_completion_knows_the_names(
         completion.answer("bash_complete")
         return [item.partition(",")[2] for item in capsys.readouterr().out.splitlines() if item]
 
-    assert words("devbox stop ") == ["new", "old", "redis", "web"]
+    assert words("devbox rm ") == ["new", "old", "redis", "web"]
+    assert words("devbox stop ") == words("devbox exec ") == ["redis", "web"]
+    assert words("devbox start ") == ["new", "old"]
+    assert words("devbox pause r") == ["redis"]
+    assert words("devbox unpause ") == []
     assert words("devbox exec -it w") == ["web"]
     assert words("devbox run bus") == ["busybox:latest", "busybox"]
     assert words("devbox volume rm ") == ["data"]
