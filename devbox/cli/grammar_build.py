@@ -7,10 +7,15 @@ from devbox.cli.grammar_common import FORCE, FORMAT, NO_TRUNC, PRUNE_FILTER
 
 _WHAT = (
     many("-t --tag", "NAME[:TAG]", "Name of the image; may be repeated"),
-    text("-f --file", "FILE", "The Dockerfile, - for stdin (default: CONTEXT/Dockerfile)", kind="path"),
+    text("-f --file", "FILE", "The Dockerfile, - for stdin (default: CONTEXT/Dockerfile)", kind="dockerfile"),
     text("--target", "STAGE", "Build this stage, not the last one"),
     many("--build-arg", "NAME[=VALUE]", "Value of an ARG; without one, take it from here", kind="env"),
-    many("--build-context", "NAME=SOURCE", "A further context: a directory, or docker-image://IMAGE"),
+    many(
+        "--build-context",
+        "NAME=SOURCE",
+        "A further context: a directory, or docker-image://IMAGE",
+        kind="contexts",
+    ),
     text("--platform", "OS/ARCH", "Platform of the image"),
     many("--label", "KEY=VALUE", "Set a label of the image"),
     many("--annotation", "KEY=VALUE", "Set an annotation of what is written with --output"),
@@ -21,8 +26,8 @@ _HOW = (
     flag("--pull", "Look for newer base images"),
     text("--network", "MODE", "Network of RUN steps: default, none or host", complete="default|none|host"),
     many("--add-host", "NAME:ADDRESS", "Add a line to /etc/hosts of RUN steps"),
-    many("--secret", "id=ID[,src=FILE|,env=NAME]", "Give a secret to the steps that mount it"),
-    many("--ssh", "default|ID[=SOCKET]", "Give an SSH agent to the steps that mount it"),
+    many("--secret", "id=ID[,src=FILE|,env=NAME]", "Give a secret to the steps that mount it", kind="secrets"),
+    many("--ssh", "default|ID[=SOCKET]", "Give an SSH agent to the steps that mount it", kind="sockets"),
     many("--allow", "RIGHT", "Permit security.insecure"),
     many("--cache-from", "SOURCE", "Take steps from this cache: type=local,src=DIRECTORY"),
     many("--cache-to", "TARGET", "Keep steps in this cache: type=local,dest=DIRECTORY"),
@@ -30,7 +35,10 @@ _HOW = (
     flag("-D --debug", "Open a shell in a step that fails"),
 )
 _RESULT = (
-    many("-o --output", "DIRECTORY|type=TYPE,...", "Write the files or image: type=local, tar, oci, docker"),
+    many(
+        "-o --output", "DIRECTORY|type=TYPE,...", "Write the files or image: type=local, tar, oci, docker",
+        kind="outputs",
+    ),
     text("--iidfile", "FILE", "Write the image's id to a file", kind="result"),
     text("--metadata-file", "FILE", "Write what was built to a file, as JSON", kind="result"),
     text(
@@ -45,7 +53,7 @@ COMMANDS = (
         ("image", "build"),
         "devbox.cli.commands.build:build",
         "Build an image from a Dockerfile",
-        (Argument("context", complete="file", metavar="DIRECTORY|URL|-", kind="path"),),
+        (Argument("context", complete="file", metavar="DIRECTORY|URL|-", kind="context"),),
         (*_WHAT, *_HOW, *_RESULT),
         aliases=(("build",), ("builder", "build")),
         sections=(("How it is built", _HOW), ("What comes of it", _RESULT)),

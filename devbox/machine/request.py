@@ -9,8 +9,18 @@ from typing import Any, NamedTuple
 from devbox.errors import RefusedError
 from devbox.model.invocation import Invocation, Value
 
-PASSED_ON = ("TERM", "COLORTERM", "NO_COLOR", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ")
-"""variables of the caller that are about the terminal and its language"""
+PASSED_ON = (
+    "TERM",
+    "COLORTERM",
+    "NO_COLOR",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LC_MESSAGES",
+    "TZ",
+    "SOURCE_DATE_EPOCH",
+)
+"""variables of the caller that are about the terminal, its language and the time"""
 
 
 class Terminal(NamedTuple):
@@ -43,6 +53,9 @@ def asked_for(invocation: Invocation, environ: Mapping[str, str]) -> dict[str, s
     given = invocation.params.get("env")
     if isinstance(given, tuple):
         names += (name for name in given if "=" not in name)
+    secrets = invocation.params.get("secret")
+    if isinstance(secrets, tuple):  # id=NAME and env=NAME of build may mean a variable
+        names += (field.partition("=")[2] for text in secrets for field in text.split(","))
     return {name: environ[name] for name in names if name in environ}
 
 

@@ -42,15 +42,18 @@ while [ $# -gt 1 ]; do
 done
 """
 _UNMOUNT = """
-status=0
+own=$(readlink /proc/self/ns/mnt)
+for word in "$@"; do
+    for found in $(grep -lsF -- " - 9p $word " /proc/[0-9]*/mountinfo); do
+        [ "$(readlink "${found%/mountinfo}/ns/mnt")" = "$own" ] || { echo "a container has it mounted" >&2; exit 1; }
+    done
+done
 while [ $# -gt 1 ]; do
-    while mountpoint -q -- "$2"; do umount -- "$2" || { status=1; break; }; done
-    grep -qsF -- " - 9p $1 " /proc/[0-9]*/mountinfo && { echo "$2 is mounted in a container" >&2; status=1; }
+    while mountpoint -q -- "$2"; do umount -- "$2" || exit 1; done
     shift 2
 done
-exit $status
 """
-"""a container has a mount of its own, which keeps the device busy when the machine has let go of it"""
+"""a container's mount keeps the device busy when the machine's own is gone, and then it could not come back"""
 
 
 class Planned(NamedTuple):

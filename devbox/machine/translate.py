@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from devbox.errors import ConflictError, NotFoundError, UsageError
 from devbox.machine import hostpath
+from devbox.machine import translate_build as build
 from devbox.machine.translate_mounts import Mounts
 from devbox.machine.wish import Kind, Wish
 from devbox.model.invocation import Invocation, Value
@@ -85,6 +86,14 @@ class _Translation:
             "security": lambda _, value: tuple(self.security(each) for each in _many(value)),
             "endpoint": lambda name, value: self.endpoint(str(value), name),
             "env": lambda _, value: parse_env(_many(value), self.wish.environ),
+            "context": lambda name, value: build.context(self, str(value), name),
+            "contexts": lambda _, value: tuple(build.named_context(self, each) for each in _many(value)),
+            "dockerfile": lambda name, value: self.dockerfile(str(value), name),
+            "secrets": lambda _, value: tuple(
+                build.secret(self, each, self.wish.environ) for each in _many(value)
+            ),
+            "sockets": lambda _, value: tuple(build.agent(each) for each in _many(value)),
+            "outputs": lambda _, value: tuple(build.output(self, each) for each in _many(value)),
         }
         self._environment_files(kinds)
         for name, kind in kinds.items():
@@ -148,6 +157,11 @@ class _Translation:
             return self._sent(self._existing(path, name), name, follow=follow) + suffix
         self._has_parent(path, name)
         return self._fetched(absolute, name) + suffix
+
+    def dockerfile(self, path: str, name: str) -> str:
+        """-f of build: a file here, or one in a context that is elsewhere."""
+        elsewhere = build.is_elsewhere(str(self.invocation.params.get("context")))
+        return path if path == "-" or elsewhere else self.read(path, name)
 
     def security(self, text: str) -> str:
         """--security-opt, of which seccomp may name a file."""

@@ -352,3 +352,45 @@ def test_every_path_of_the_command_line_has_a_kind() -> None:
 
 def test_errors_are_the_familys() -> None:
     assert issubclass(NotSharedError, DevboxError)
+
+
+def test_a_build_sees_its_files() -> None:
+    found = run(["build", "-f", "sub/Dockerfile", "--build-context", "www=/srv/www", "."]).invocation.params
+    assert (found["context"], found["file"]) == ("/home/ann/src", "/home/ann/src/sub/Dockerfile")
+    assert found["build_context"] == ("www=/www",)
+    found = run(["build", "-f", "Dockerfile.x", "https://example.org/x.git"]).invocation.params
+    assert (found["context"], found["file"]) == ("https://example.org/x.git", "Dockerfile.x")
+    assert run(["build", "-"]).invocation.params["context"] == "-"
+    sent = run(["build", "--build-arg", "HOST_VAR", "/data/out"])
+    assert sent.send == (Sent("/data/out", f"{S}/0/out", "--context", follow=True),)
+    assert sent.invocation.params["build_arg"] == ("HOST_VAR=h",)
+
+
+def test_secrets_of_a_build_are_files_or_variables() -> None:
+    def secret(text: str) -> tuple[object, tuple[Sent, ...]]:
+        found = run(["build", "--secret", text, "."])
+        return found.invocation.params["secret"], found.send
+
+    assert secret("id=a,src=app.py") == (("id=a,src=/home/ann/src/app.py",), ())
+    assert secret("id=HOST_VAR") == (("id=HOST_VAR",), ())
+    assert secret("id=a,env=HOST_VAR") == (("id=a,env=HOST_VAR",), ())
+    text, sent = secret("id=a,src=../secret.env")
+    assert text == (f"id=a,src={S}/0/secret.env",)
+    assert sent[0].host == "/home/ann/secret.env"
+    with pytest.raises(DevboxError, match="not forwarded"):
+        run(["build", "--ssh", "default", "."])
+
+
+def test_what_a_build_writes_comes_back() -> None:
+    def output(text: str) -> tuple[object, tuple[Fetched, ...]]:
+        found = run(["build", "-o", text, "."])
+        return found.invocation.params["output"], found.fetch
+
+    assert output("sub") == (("/home/ann/src/sub",), ())
+    assert output("-") == (("-",), ())
+    assert output("type=image,name=x") == (("type=image,name=x",), ())
+    assert output("type=tar,dest=-") == (("type=tar,dest=-",), ())
+    text, fetched = output("type=oci,dest=/data/new.tar")
+    assert text == (f"type=oci,dest={S}/0/new.tar",)
+    assert fetched == (Fetched(f"{S}/0/new.tar", "/data/new.tar", "--output", "absent"),)
+    assert output("/data/out")[1][0].prepare == "directory"

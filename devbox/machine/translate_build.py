@@ -1,0 +1,81 @@
+"""Options of build that name files of the host in forms of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Protocol
+
+from devbox.errors import RefusedError
+from devbox.model.mount_parse import fields
+
+_SOURCE = ("src", "source")
+
+
+class Carrier(Protocol):
+    """What a translation does with a path."""
+
+    def read(self, path: str, name: str) -> str:
+        """Mapped, or sent."""
+
+    def result(self, path: str, name: str) -> str:
+        """Mapped, or fetched."""
+
+
+def is_elsewhere(source: str) -> bool:
+    """A context that is no directory of the host: a stream, a URL, an image."""
+    return source == "-" or "://" in source or source.startswith(("git@", "github.com/"))
+
+
+def context(carrier: Carrier, source: str, name: str) -> str:
+    """DIRECTORY, FILE, URL or -."""
+    return source if is_elsewhere(source) else carrier.read(source, name)
+
+
+def named_context(carrier: Carrier, text: str) -> str:
+    """--build-context NAME=SOURCE."""
+    name, equals, source = text.partition("=")
+    return text if not equals or is_elsewhere(source) else f"{name}={carrier.read(source, 'build_context')}"
+
+
+def secrets(carrier: Carrier, texts: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """--secret: a file is mapped or sent; a variable travels with the others, see request.asked_for."""
+    return tuple(_secret(carrier, text, environ) for text in texts)
+
+
+def _secret(carrier: Carrier, text: str, environ: Mapping[str, str]) -> str:
+    values = dict(field.partition("=")[::2] for field in fields(text, "--secret"))
+    source = next((values[key] for key in _SOURCE if key in values), "")
+    name = values.get("id", "")
+    if values.get("type") == "env" or values.get("env") or (not source and name in environ):
+        return text
+    name = name or os.path.basename(source)
+    return _csv({"id": name, "src": carrier.read(source or name, "secret")})
+
+
+def agent(text: str) -> str:
+    """--ssh: refused."""
+    raise RefusedError(
+        f"--ssh {text}: the SSH agent of this host is not forwarded to machines yet",
+        hint="use --secret id=KEY,src=FILE with a key for this purpose only",
+    )
+
+
+def output(carrier: Carrier, text: str) -> str:
+    """--output: what is written to a file or directory of the host is mapped or fetched."""
+    if text == "-":
+        return text
+    if "=" not in text:
+        return carrier.result(text, "output")
+    values = dict(field.partition("=")[::2] for field in fields(text, "--output"))
+    if values.get("dest", "-") == "-":
+        return text
+    return _csv(values | {"dest": carrier.result(values["dest"], "output")})
+
+
+def _csv(values: Mapping[str, str]) -> str:
+    return ",".join(_quoted(f"{key}={value}") for key, value in values.items())
+
+
+def _quoted(field: str) -> str:
+    return '"' + field.replace('"', '""') + '"' if "," in field or '"' in field else field
