@@ -45,7 +45,9 @@ _UNMOUNT = """
 own=$(readlink /proc/self/ns/mnt)
 for word in "$@"; do
     for found in $(grep -lsF -- " - 9p $word " /proc/[0-9]*/mountinfo); do
-        [ "$(readlink "${found%/mountinfo}/ns/mnt")" = "$own" ] || { echo "a container has it mounted" >&2; exit 1; }
+        [ "$(readlink "${found%/mountinfo}/ns/mnt")" = "$own" ] && continue
+        echo "a container has it mounted" >&2
+        exit 1
     done
 done
 while [ $# -gt 1 ]; do

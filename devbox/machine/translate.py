@@ -89,9 +89,7 @@ class _Translation:
             "context": lambda name, value: build.context(self, str(value), name),
             "contexts": lambda _, value: tuple(build.named_context(self, each) for each in _many(value)),
             "dockerfile": lambda name, value: self.dockerfile(str(value), name),
-            "secrets": lambda _, value: tuple(
-                build.secret(self, each, self.wish.environ) for each in _many(value)
-            ),
+            "secrets": lambda _, value: build.secrets(self, _many(value), self.wish.environ),
             "sockets": lambda _, value: tuple(build.agent(each) for each in _many(value)),
             "outputs": lambda _, value: tuple(build.output(self, each) for each in _many(value)),
         }
