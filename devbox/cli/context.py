@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from devbox.errors import DevboxError, HostError
+from devbox.errors import DevboxError, HostError, NotFoundError
 
 if TYPE_CHECKING:
     if sys.platform == "linux":
@@ -86,17 +86,19 @@ class Context:
         self.err("read escape sequence")
         return 0
 
-    def each(self, names: Iterable[str], action: Callable[[str], object]) -> int:
+    def each(self, names: Iterable[str], action: Callable[[str], object], *, may_be_gone: bool = False) -> int:
         """Do something to each of several objects and go on after a failure, as docker does.
 
-        Prints the name, or the string that the action returned; the exit code is that of a failure.
+        Prints the name, or the string that the action returned; the exit code is that of a failure. With
+        `may_be_gone` one that does not exist is told of and is no failure.
         """
         code = 0
         for name in names:
             try:
                 result = action(name)
             except DevboxError as error:
-                code = self.report(error)
+                failed = self.report(error)
+                code = code if may_be_gone and isinstance(error, NotFoundError) else failed
             else:
                 self.out(result if isinstance(result, str) else name)
         return code

@@ -67,3 +67,12 @@ def test_a_month_is_not_too_long(box: Box, name: str) -> None:
     box("start", name)
     time.sleep(0.5)
     assert any("internal health" in process and full in process for process in leftovers(box.root))
+
+
+def test_force_does_not_mind_what_is_gone_already(box: Box, name: str) -> None:
+    box("create", "--name", name, "busybox", "true")
+    done = box("rm", "-f", "nosuch", name)
+    assert (done.stdout, "no such container: nosuch" in done.stderr) == (f"{name}\n", True)
+    assert "no such image: nosuch" in box("rmi", "-f", "nosuch").stderr
+    assert "no such container: nosuch" in box.fails("rm", "nosuch")
+    assert "no such image: nosuch" in box.fails("rmi", "nosuch")

@@ -104,6 +104,7 @@ def rm(context: Context, invocation: Invocation) -> int:
     return context.each(
         invocation.many("images"),
         lambda name: "\n".join(catalog.remove(store, name, force=invocation.flag("force"))),
+        may_be_gone=invocation.flag("force"),
     )
 
 

@@ -55,6 +55,7 @@ def rm(context: Context, invocation: Invocation) -> int:
             lambda name: life.remove(
                 store, records.resolve(store, name), force=force, volumes_too=invocation.flag("volumes")
             ),
+            may_be_gone=force,
         )
 
 
