@@ -11,6 +11,7 @@ engine=(
     s6 util-linux procps                     # s6-log keeps logs; flock(1) tells who books an exit; ps for `top`
     apparmor                                 # compiles the default profile, where the kernel has AppArmor
     zstd xz-utils mmdebstrap busybox-static  # images: compression, bootstrap
+    git bzip2                                # build: contexts and ADD from repositories, old archives
     isal                                     # push: igzip compresses ten times as fast as gzip
 )
 machine=(
