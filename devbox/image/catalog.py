@@ -82,7 +82,7 @@ def _by_prefix(store: Store, reference: str) -> str | None:
         "SELECT id FROM images WHERE id >= ? AND id < ? LIMIT 2", (begin, begin + "g")
     ).fetchall()
     if len(rows) > 1:
-        raise ConflictError(f"more than one image has an id that starts with {digits}", hint="give more digits")
+        raise NotFoundError(f"more than one image has an id that starts with {digits}", hint="give more digits")
     return str(rows[0]["id"]) if rows else None
 
 

@@ -77,7 +77,7 @@ def test_a_beginning_of_several_ids_is_told(store: Store) -> None:
     for number in range(1, 40):
         if image(store, str(number)).id[7] == first[7]:
             break
-    with pytest.raises(ConflictError, match="more than one"):
+    with pytest.raises(NotFoundError, match="more than one"):
         catalog.find(store, first[7])
 
 
