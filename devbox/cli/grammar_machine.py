@@ -46,6 +46,13 @@ COMMANDS = (
         anywhere=True,
     ),
     Command(
+        ("machine", "upgrade"),
+        _MACHINE + "upgrade",
+        "Bring the packages of a machine up to date; devbox in it always is",
+        _NAME,
+        anywhere=True,
+    ),
+    Command(
         ("machine", "status"), _MACHINE + "status", "Show what a machine does", _NAME, (_JSON,), anywhere=True
     ),
     Command(

@@ -137,6 +137,18 @@ def resize(context: Context, invocation: Invocation) -> int:
     return restart(context, invocation)
 
 
+def upgrade(context: Context, invocation: Invocation) -> int:
+    """Bring the packages of a machine up to date."""
+    from devbox.machine import upgrade as upgrading
+
+    name = _name(context, invocation.text("name"))
+    endpoint = registry.endpoint(name)
+    context.err(f"bringing the packages of machine {name} up to date")
+    number = upgrading.upgrade(places.machine(name), endpoint)
+    context.out(f"{number} package{'s' * (number != 1)} of {name} upgraded")
+    return 0
+
+
 def status(context: Context, invocation: Invocation) -> int:
     """Print one machine's state."""
     found = _driver(context, invocation.text("name")).status()
