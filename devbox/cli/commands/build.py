@@ -24,7 +24,8 @@ from devbox.build.plan import Plan, Wish, plan
 from devbox.build.platforms import Platforms
 from devbox.build.site import Files, Settings
 from devbox.build.steps import Given
-from devbox.cli import build_options, build_output, build_progress, build_signals
+from devbox.build.syntax import Notice
+from devbox.cli import build_checks, build_options, build_output, build_progress, build_signals
 from devbox.cli.context import Context
 from devbox.errors import UsageError
 from devbox.image.config import architecture
@@ -45,6 +46,8 @@ def build(context: Context, invocation: Invocation) -> int:
     _refuse_what_is_not_there(invocation)
     process.seal()
     with contextlib.ExitStack() as stack:
+        if invocation.flag("check"):
+            return _check(context, invocation, stack)
         work = _work(context, invocation, stack)
         of_image = not outputs or any(output.kind in build_options.OF_IMAGES for output in outputs)
         built = _carry_out(work, invocation, context.environ, measure=of_image)
@@ -57,8 +60,17 @@ def build(context: Context, invocation: Invocation) -> int:
             building.keep(work.store, built)
         for output in outputs:
             build_output.write(work.store, built.state.layers, image, names, output)
+    if work.warnings and not invocation.flag("quiet"):
+        context.err("\n" + build_checks.summary(work.warnings))
     _report(context, invocation, image, names)
     return 0
+
+
+def _check(context: Context, invocation: Invocation, stack: contextlib.ExitStack) -> int:
+    wish, _ = _wish(context, invocation)
+    store = context.reconciled()
+    main = _opened(context, invocation, store, stack)
+    return build_checks.check(context, parse.parse(main.dockerfile, main.shown), main, wish, store)
 
 
 class _Work(NamedTuple):
@@ -69,6 +81,7 @@ class _Work(NamedTuple):
     platforms: Platforms
     contexts: Mapping[str, Files]
     given: Given
+    warnings: tuple[Notice, ...]
 
 
 def _work(context: Context, invocation: Invocation, stack: contextlib.ExitStack) -> _Work:
@@ -82,8 +95,10 @@ def _work(context: Context, invocation: Invocation, stack: contextlib.ExitStack)
     contexts = {"": Files(main.fd, main.matcher)}
     contexts.update((name, _named(path, stack)) for name, path in directories.items())
     find = Finder(store, wish.platforms, pull=invocation.flag("pull"), progress=Progress())
-    planned = plan(parse.parse(main.dockerfile, main.shown), wish, find)
-    return _Work(store, planned, wish.platforms, contexts, given)
+    dockerfile = parse.parse(main.dockerfile, main.shown)
+    planned = plan(dockerfile, wish, find)
+    warnings = build_checks.warnings(dockerfile, main, wish, planned)
+    return _Work(store, planned, wish.platforms, contexts, given, warnings)
 
 
 def _carry_out(work: _Work, invocation: Invocation, environ: Mapping[str, str], *, measure: bool) -> Built:
@@ -113,8 +128,6 @@ def _refuse_what_is_not_there(invocation: Invocation) -> None:
     for name, option in _LATER.items():
         if invocation.many(name):
             raise UsageError(f"{option} is not supported yet")
-    if invocation.flag("check"):
-        raise UsageError("--check is not supported yet")
     if invocation.flag("debug") and not os.isatty(0):
         raise UsageError("--debug wants a terminal to open a shell in")
 
