@@ -17,7 +17,8 @@ from devbox.system.locks import try_lock
 from devbox.volume import usage
 
 _STEPS = """
-    SELECT key, what, build_steps.created, used, coalesce(size, 0) AS size,
+    SELECT key, what, build_steps.created, used,
+        iif(row_number() OVER (PARTITION BY layer_id ORDER BY key) = 1, coalesce(size, 0), 0) AS size,
         EXISTS (SELECT 1 FROM image_layers WHERE image_layers.layer_id = build_steps.layer_id) AS shared
     FROM build_steps LEFT JOIN layers ON layers.id = layer_id
     ORDER BY used, build_steps.created DESC

@@ -49,7 +49,7 @@ class Accounts(NamedTuple):
     containers: tuple[ContainerUse, ...]
     volumes: tuple[VolumeUse, ...]
     layers: int
-    """all layers, shared ones once"""
+    """all layers of images, shared ones once"""
     layers_in_use: int
     """of these, what images of containers need"""
 
@@ -82,6 +82,6 @@ def of(store: Store) -> Accounts:
             VolumeUse(volume, usage.size(volume.mountpoint), len(volumes.users(store, volume.name)))
             for volume in volumes.every(store)
         ),
-        layers=sum(sizes.values()),
+        layers=sum(sizes.get(layer, 0) for layer in holders),
         layers_in_use=sum(sizes.get(layer, 0) for layer in needed),
     )

@@ -366,3 +366,15 @@ def test_debug_opens_a_shell_in_the_step_that_failed(build: Builder) -> None:
     terminal.expect(b"failed with exit code 7", 20)
     assert terminal.wait() == 1
     terminal.close()
+
+
+def test_the_disk_use_counts_the_cache_and_a_system_prune_takes_it(fresh_box: Box, tmp_path: Path) -> None:
+    fresh_box("bootstrap", "busybox")
+    build = Builder(fresh_box, tmp_path / "context", "counted")
+    build("FROM busybox AS a\nRUN head -c 3000 /dev/zero > /big\nFROM busybox\nCOPY --from=a /etc/passwd /p\n")
+    rows = {
+        row["Type"]: row for row in map(json.loads, fresh_box.out("system", "df", "--format", "json").splitlines())
+    }
+    assert (rows["Build Cache"]["TotalCount"], rows["Build Cache"]["Size"]) == ("3", "3kB")
+    assert "build cache objects" in fresh_box.out("system", "prune", "-f")
+    assert build.run("head", "-n1", "/p").startswith("root:")

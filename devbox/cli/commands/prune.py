@@ -7,6 +7,7 @@ import sys
 assert sys.platform == "linux"
 
 
+from devbox.build import pruning
 from devbox.cli.commands.image import prune_images, versions_to_keep
 from devbox.cli.context import Context
 from devbox.cli.filters import Prunable, parse_filters, prunable
@@ -23,6 +24,8 @@ _CONTAINERS = "all stopped containers"
 _NETWORKS = "all networks not used by at least one container"
 _VOLUMES = "all anonymous volumes not used by at least one container"
 _DANGLING = "all dangling images"
+_CACHE = "all build cache"
+_DANGLING_CACHE = "all dangling build cache"
 _UNUSED = "all images without at least one container associated to them"
 
 
@@ -55,6 +58,10 @@ def everything(context: Context, invocation: Invocation) -> int:
         report_deleted(context, "Volumes", names)
         freed += held
     freed += prune_images(context, invocation, wanted, named=every).size
+    if not {"label", "label!"} & filters.keys():  # steps of builds have no labels
+        entries, held = pruning.prune(store, lambda entry: wanted(entry.used, {}), shared=every)
+        report_deleted(context, "build cache objects", [entry.id[:25] for entry in entries])
+        freed += held
     context.out(f"Total reclaimed space: {human_size(freed, digits=4)}")
     return 0
 
@@ -71,7 +78,8 @@ def reset(context: Context, invocation: Invocation) -> int:
 
 
 def _warning(*, every: bool, volumes_too: bool) -> str:
-    what = [_CONTAINERS, _NETWORKS, *([_VOLUMES] if volumes_too else []), _UNUSED if every else _DANGLING]
+    what = [_CONTAINERS, _NETWORKS, *([_VOLUMES] if volumes_too else [])]
+    what += [_UNUSED, _CACHE] if every else [_DANGLING, _DANGLING_CACHE]
     return "WARNING! This will remove:\n" + "".join(f"  - {each}\n" for each in what)
 
 

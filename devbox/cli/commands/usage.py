@@ -7,9 +7,11 @@ import sys
 assert sys.platform == "linux"
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from devbox.build import pruning
+from devbox.build.pruning import Entry
 from devbox.cli import container_row
 from devbox.cli.context import Context
 from devbox.cli.output import listing, table
@@ -40,14 +42,14 @@ def df(context: Context, invocation: Invocation) -> int:
     """Show the disk use."""
     accounts = accounting.of(context.reconciled())
     if not invocation.flag("verbose"):
-        listing(context, invocation, _summary(accounts), columns=_COLUMNS)
+        listing(context, invocation, _summary(accounts, pruning.every(context.store)), columns=_COLUMNS)
         return 0
     wanted = invocation.text("format")
     details = _details(accounts)
     if wanted in ("json", "{{json .}}"):
         titles = {"Images": _IMAGES, "Containers": _CONTAINERS, "Volumes": _VOLUMES}
         named = {title: [_named(head, row) for row in details[title]] for title, head in titles.items()}
-        context.out(go_json({**named, "BuildCache": []}))
+        context.out(go_json({**named, "BuildCache": list(map(_cache_entry, pruning.every(context.store)))}))
         return 0
     if wanted:
         raise UsageError("--verbose has no template", hint="use --format json, or leave out --verbose")
@@ -60,7 +62,7 @@ def df(context: Context, invocation: Invocation) -> int:
     return 0
 
 
-def _summary(accounts: Accounts) -> list[Mapping[str, Any]]:
+def _summary(accounts: Accounts, cache: Sequence[Entry]) -> list[Mapping[str, Any]]:
     used = [use for use in accounts.images if use.containers]
     active = [use for use in accounts.containers if use.seen.alive]
     held = [use for use in accounts.volumes if use.containers]
@@ -68,8 +70,13 @@ def _summary(accounts: Accounts) -> list[Mapping[str, Any]]:
         _row("Images", len(accounts.images), len(used), accounts.layers, accounts.layers_in_use),
         _row("Containers", len(accounts.containers), len(active), *_sums(accounts.containers, active)),
         _row("Local Volumes", len(accounts.volumes), len(held), *_sums(accounts.volumes, held)),
-        _row("Build Cache", 0, 0, 0, 0),
+        _row("Build Cache", len(cache), 0, *_cache_sizes(cache)),
     ]
+
+
+def _cache_sizes(cache: Sequence[Entry]) -> tuple[int, int]:
+    """Bytes that only the cache has, all of which nothing needs."""
+    return sum(entry.size for entry in cache if not entry.shared), 0
 
 
 def _sums(every: Any, needed: Any) -> tuple[int, int]:
@@ -123,6 +130,16 @@ def _container_row(use: ContainerUse, now: float) -> list[str]:
 
 def _volume_row(use: VolumeUse) -> list[str]:
     return [use.volume.name, str(use.containers), human_size(use.size, digits=4)]
+
+
+def _cache_entry(entry: Entry) -> dict[str, str]:
+    return {
+        "ID": entry.id[:25],
+        "CacheType": entry.kind,
+        "Description": entry.what,
+        "Shared": str(entry.shared).lower(),
+        "Size": human_size(entry.size, digits=4),
+    }
 
 
 def _named(headings: tuple[str, ...], row: list[str]) -> dict[str, str]:
