@@ -61,6 +61,10 @@ class Vm:
             )
         return done
 
+    def remote(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`devbox --machine vm WORDS`: run in the machine."""
+        return self("--machine", NAME, *words, check=check)
+
     @property
     def identity(self) -> dict[str, Any]:
         """For subprocess: as whom."""
@@ -127,7 +131,7 @@ def vm(box: Path) -> Iterator[Vm]:
 
 def _furnish(home: Path, box: Path) -> str:
     """Make the user's home; what PYTHONPATH must be for them."""
-    for directory in ("run", ".config/libvirt", ".config/devbox"):
+    for directory in ("run", ".config/libvirt", ".config/devbox", "src", "other data"):
         (home / directory).mkdir(parents=True)
     (home / "run").chmod(0o700)
     # no root, so no security driver, and no virtlogd
@@ -135,6 +139,7 @@ def _furnish(home: Path, box: Path) -> str:
     (home / ".config/devbox/machines.toml").write_text(
         f'[machines.{NAME}]\nprovider = "libvirt"\nconnection = "session"\nacceleration = "none"\n'
         f'memory = "768m"\nbox = "{home}/devbox.box"\n'
+        f'shares = ["{home}/src", "{home}/other data:/srv/other data"]\n'
     )
     shutil.copyfile(box, home / "devbox.box")
     # the checkout may lie where the user cannot go

@@ -64,7 +64,14 @@ def test_a_halted_machine_is_the_same_when_it_comes_up_again(vm: Vm) -> None:
     assert vm.json("machine", "status")["state"] == "stopped"
     assert not [line for line in vm.processes().values() if "qemu-system" in line]
     result = vm.json("machine", "up")
-    assert [phase["phase"] for phase in result["phases"]] == ["prepare", "box", "boot", "address", "host key"]
+    assert [phase["phase"] for phase in result["phases"]] == [
+        "prepare",
+        "box",
+        "boot",
+        "address",
+        "host key",
+        "shares",
+    ]
     assert vm.json("machine", "ssh-config") == first
     assert vm("machine", "ssh", "sudo", "cat", "/root/kept").stdout == "kept\n"
 
