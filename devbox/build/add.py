@@ -1,7 +1,5 @@
 """What ADD can that COPY cannot: URLs and repositories as sources, and archives that are unpacked."""
 
-from __future__ import annotations
-
 import sys
 
 assert sys.platform == "linux"

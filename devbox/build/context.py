@@ -1,7 +1,5 @@
 """Where a build takes its files and its Dockerfile from: a directory, an archive, a repository, a URL, stdin."""
 
-from __future__ import annotations
-
 import sys
 
 assert sys.platform == "linux"

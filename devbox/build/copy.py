@@ -8,8 +8,6 @@
 - What is missing on the way is made, 0755 or as --chmod says.
 """
 
-from __future__ import annotations
-
 import sys
 
 assert sys.platform == "linux"

@@ -4,8 +4,6 @@ A Matcher answers for a path as docker does: a pattern matches a path or what li
 matches, the last pattern that matches decides, and one with "!" takes back.
 """
 
-from __future__ import annotations
-
 import posixpath
 import re
 from collections.abc import Iterable
@@ -37,7 +35,7 @@ def read(text: bytes) -> list[str]:
     return found
 
 
-def patterns(text: bytes) -> Matcher:
+def patterns(text: bytes) -> "Matcher":
     """The matcher of a .dockerignore file. Raises PatternError."""
     return Matcher(read(text))
 

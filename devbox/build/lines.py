@@ -1,7 +1,5 @@
 """The text of a Dockerfile -> instructions: directives, comments, continued lines and heredocs."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

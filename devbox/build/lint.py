@@ -1,7 +1,5 @@
 """BuildKit's build checks: what is no mistake but probably not meant."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence

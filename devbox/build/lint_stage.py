@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 
 from devbox.build.expanded import expand_word, expanded
@@ -25,10 +24,10 @@ from devbox.build.syntax import DockerfileError, Instruction, Span, Stage
 from devbox.build.typed import typed
 from devbox.build.words import WordError, expand_words
 
-_SECRET = re.compile(
-    r"(?:_|^)(?:apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE
+_SECRETS = frozenset(
+    ("apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token")
 )
-_NO_SECRET = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
+_NO_SECRETS = frozenset(("public", "file", "version"))
 _NO_VARIABLES = ("BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE")
 
 Report = Callable[..., None]
@@ -139,7 +138,8 @@ class StageLinter:
             self._declared.add(name)
 
     def _secret(self, keyword: str, name: str, source: Instruction) -> None:
-        if _SECRET.search(name) and not _NO_SECRET.search(name):
+        words = set(name.lower().split("_"))
+        if words & _SECRETS and not words & _NO_SECRETS:
             message = f"Do not use ARG or ENV instructions for sensitive data ({keyword} {json.dumps(name)})"
             self._say("SecretsUsedInArgOrEnv", message, source)
 

@@ -1,7 +1,5 @@
 """BuildKit's build checks: their names, what they are about, and their pages."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -4,8 +4,6 @@ Names, kinds, modes, link targets and bytes count, and owners and attributes whe
 image's; times do not. Where a memo is kept, a file whose status did not change is not read again.
 """
 
-from __future__ import annotations
-
 import sys
 
 assert sys.platform == "linux"

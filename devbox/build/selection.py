@@ -4,8 +4,6 @@ The tree may be a stranger's: every directory is opened beneath its top without 
 source goes through are resolved here within the tree, and nothing but a regular file is ever opened for reading.
 """
 
-from __future__ import annotations
-
 import sys
 
 assert sys.platform == "linux"

@@ -1,7 +1,5 @@
 """One logical line of a Dockerfile -> keyword, flags and words. Each instruction splits in its own way."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

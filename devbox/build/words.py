@@ -4,8 +4,6 @@ A shell's rules with differences that matter: single quotes hold everything, dou
 outside of quotes the escape character takes the next one as it is, and `$` before what is no name is a dollar.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import NamedTuple
