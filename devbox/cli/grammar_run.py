@@ -56,6 +56,7 @@ _FILES = (
     many("--volumes-from", "CONTAINER[:ro]", "Mount the volumes of another container", complete="container"),
     text("--shm-size", "BYTES", "Size of /dev/shm (64m)"),
     flag("--read-only", "Mount the root file system read-only"),
+    flag("--share", "Let a machine see the directories of -v: it is restarted for one that is new"),
     many("--device", "DEVICE[:TARGET[:rwm]]", "Add a device of the host"),
 )
 _NETWORK = (
@@ -98,6 +99,7 @@ _LIFE = (
     text("--health-timeout", "DURATION", "Longest time a check may take (30s)"),
     text("--health-retries", "INT", "Failures in a row that make it unhealthy (3)"),
     text("--health-start-period", "DURATION", "Time to start before failures count (0s)"),
+    text("--health-start-interval", "DURATION", "Time between checks in the start period (5s)"),
     flag("--no-healthcheck", "Ignore the image's health check"),
 )
 _CONTAINER = (

@@ -14,6 +14,7 @@ from devbox.errors import DevboxError, NotFoundError
 from devbox.model.invocation import Invocation
 
 if TYPE_CHECKING:
+    from devbox.machine.mountmap import MountMap
     from devbox.machine.translate import Translated
 
 SCRATCH = "/var/tmp/devbox-carried/"
@@ -27,6 +28,7 @@ def run(context: Context, command: Command, invocation: Invocation, machine: str
     """
     from devbox.machine import places, settings
     from devbox.machine.proxy import NotReachedError
+    from devbox.machine.translate_mounts import NotSharedError
 
     name = machine or settings.machine("", context.cwd).name
     if not os.path.exists(places.machine(name).endpoint):
@@ -35,6 +37,10 @@ def run(context: Context, command: Command, invocation: Invocation, machine: str
         return _run(context, command, invocation, name)
     except NotReachedError as error:
         _wake(context, name, error)
+    except NotSharedError as error:
+        from devbox.cli import sharing
+
+        sharing.share(context, command, invocation, name, error)
     return _run(context, command, invocation, name)
 
 
@@ -45,10 +51,11 @@ def _wake(context: Context, name: str, error: DevboxError) -> None:
 
 
 def _run(context: Context, command: Command, invocation: Invocation, name: str) -> int:
-    from devbox.machine import proxy
+    from devbox.machine import places, proxy, shares
 
     directory = SCRATCH + os.urandom(16).hex()
-    translated = translate(context, command, invocation, name, directory)
+    mapping = shares.mounted(places.machine(name))
+    translated = translate(context, command, invocation, name, mapping, directory)
     context.flush()
 
     def perform(one: Invocation) -> int:
@@ -69,13 +76,14 @@ def _streamed(translated: Translated, perform: Callable[[Invocation], int]) -> i
     return code
 
 
-def translate(context: Context, command: Command, invocation: Invocation, name: str, scratch: str) -> Translated:
+def translate(
+    context: Context, command: Command, invocation: Invocation, name: str, mapping: MountMap, scratch: str
+) -> Translated:
     """The command as the machine must see it."""
-    from devbox.machine import hostfiles, places, shares
+    from devbox.machine import hostfiles, places
     from devbox.machine import translate as translation
     from devbox.machine.wish import Wish
 
-    mapping = shares.mounted(places.machine(name))
     files = hostfiles.Disk()
     wish = Wish(mapping, context.cwd, context.environ, files, name, places.settings_file(), scratch)
     return translation.translate(invocation, grammar.kinds(command), wish)

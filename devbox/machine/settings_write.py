@@ -10,10 +10,11 @@ from typing import Any
 from devbox.errors import UsageError
 from devbox.machine import records
 
+Value = int | str | list[str]
 _HEADER = re.compile(r"\s*\[")
 
 
-def change(path: str, machine: str, values: Mapping[str, int | str]) -> None:
+def change(path: str, machine: str, values: Mapping[str, Value]) -> None:
     """Set values of a machine; UsageError when the file is written in a way in which they cannot be found."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
@@ -40,7 +41,7 @@ def _changed(text: str, machine: str, key: str, value: str) -> str:
     if start is None:
         gap = "" if not text or text.endswith("\n\n") else "\n" if text.endswith("\n") else "\n\n"
         return f"{text}{gap}[machines.{machine}]\n{key} = {value}\n"
-    line = re.compile(rf"(\s*{re.escape(key)}\s*=\s*)(\"[^\"]*\"|'[^']*'|[^\s#]+)")
+    line = re.compile(rf"(\s*{re.escape(key)}\s*=\s*)(\"[^\"]*\"|'[^']*'|\[[^\]]*\]|[^\s#]+)")
     for number in range(start + 1, len(lines)):
         if _HEADER.match(lines[number]):
             break
@@ -60,5 +61,10 @@ def _parsed(text: str) -> dict[str, Any]:
         raise UsageError(f"machines.toml is broken: {error}") from error
 
 
-def _toml(value: int | str) -> str:
-    return str(value) if isinstance(value, int) else f'"{value}"'
+def _toml(value: Value) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(each) for each in value) + "]"
+    if isinstance(value, int):
+        return str(value)
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -23,9 +23,14 @@ class NotSharedError(RefusedError):
     """A bind mount of what the machine does not see; it would be an empty directory there."""
 
     def __init__(self, path: str, option: str, wish: Wish) -> None:
-        message = f"{option}: {path} lies in no share of machine {wish.machine!r}"
-        super().__init__(message, hint=_remedy(path, wish))
-        self.path = path
+        self.shares = _with(path, wish)
+        """the machine's shares with the one that is missing"""
+        line = _line(self.shares, wish.mapping.platform)
+        what = f"write {line} to [machines.{wish.machine}] in {wish.settings}"
+        super().__init__(
+            f"{option}: {path} lies in no share of machine {wish.machine!r}",
+            hint=f"{what}, then devbox machine restart {wish.machine}; or let --share do both",
+        )
 
 
 class Mounts:
@@ -114,19 +119,21 @@ def _refuse_mangled(text: str) -> NoReturn:
     raise UsageError(f"-v {text} is two paths of Windows, not SOURCE:TARGET", hint=_MANGLING)
 
 
-def _remedy(path: str, wish: Wish) -> str:
-    """The line to write: the shares that are there without those that the new one covers, and the new one."""
+def _with(path: str, wish: Wish) -> tuple[Share, ...]:
+    """The shares that are there, without those that the new one covers, and the new one."""
     platform = wish.mapping.platform
     wanted = path if wish.files.kind(path) == "directory" else hostpath.split(path, platform)[0]
-    new = MountMap(platform, (Share(wanted, ""),))
-    kept = [share for share in wish.mapping.shares if new.share(share.host) is None]
-    texts = [_toml(_written(share, platform)) for share in kept]
-    line = "shares = [" + ", ".join((*texts, _toml(wanted))) + "]"
-    name = wish.machine
-    return f"write {line} to [machines.{name}] in {wish.settings}, then devbox machine restart {name}"
+    new = Share(wanted, hostpath.default_guest(wanted, platform))
+    covered = MountMap(platform, (new,))
+    return (*(share for share in wish.mapping.shares if covered.share(share.host) is None), new)
 
 
-def _written(share: Share, platform: str) -> str:
+def _line(shares: tuple[Share, ...], platform: str) -> str:
+    return "shares = [" + ", ".join(_toml(written(share, platform)) for share in shares) + "]"
+
+
+def written(share: Share, platform: str) -> str:
+    """As the settings write it: HOST or HOST:GUEST."""
     same = share.guest == hostpath.default_guest(share.host, platform)
     return share.host if same else f"{share.host}:{share.guest}"
 

@@ -19,7 +19,7 @@ _SECRET = ("env",)
 def explain(context: Context, invocation: Invocation) -> int:
     """Print the command as the machine would get it: paths, working directory, variables, ports, files."""
     from devbox.cli import remote
-    from devbox.machine import request, settings
+    from devbox.machine import places, request, settings, shares
 
     words = list(invocation.many("words"))
     command, named = grammar.find(words)
@@ -30,7 +30,8 @@ def explain(context: Context, invocation: Invocation) -> int:
         )
     given = parse(command, words[named:])
     machine = settings.machine(invocation.text("machine"), context.cwd).name
-    translated = remote.translate(context, command, given, machine, remote.SCRATCH + "...")
+    mapping = shares.mounted(places.machine(machine))
+    translated = remote.translate(context, command, given, machine, mapping, remote.SCRATCH + "...")
     passed = sorted(request.asked_for(translated.invocation, context.environ))
     document = _document(machine, command, given, translated) | {"environment": passed}
     if invocation.flag("json"):

@@ -115,7 +115,7 @@ def resize(context: Context, invocation: Invocation) -> int:
     from devbox.machine.driver import State
 
     name = _name(context, invocation.text("name"))
-    wishes: dict[str, int | str] = {}
+    wishes: dict[str, settings_write.Value] = {}
     if (cpus := invocation.number("cpus")) is not None:
         wishes["cpus"] = cpus
     if memory := invocation.text("memory"):

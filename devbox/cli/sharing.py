@@ -1,0 +1,40 @@
+"""--share: directories of -v that a machine does not see yet become shares of it."""
+
+from __future__ import annotations
+
+from devbox.cli.context import Context
+from devbox.cli.grammar import Command
+from devbox.errors import RefusedError
+from devbox.machine.mountmap import MountMap
+from devbox.machine.translate_mounts import NotSharedError
+from devbox.model.invocation import Invocation
+
+
+def share(context: Context, command: Command, invocation: Invocation, name: str, error: NotSharedError) -> None:
+    """Write what the command needs to the settings and start the machine anew; without --share raise the error."""
+    from devbox.cli import remote
+    from devbox.cli.commands.machine import Phases
+    from devbox.machine import places, registry, settings, settings_write, shares
+    from devbox.machine.translate_mounts import written
+
+    if settings.machine(name, context.cwd).address:
+        hint = "a host behind ssh:// sees no directories of this one: use a named volume, and devbox cp"
+        raise RefusedError(error.message, hint=hint) from error
+    if not invocation.params.get("share"):
+        raise error
+    platform = shares.mounted(places.machine(name)).platform
+    mapping = MountMap(platform, error.shares)
+    while True:
+        try:
+            remote.translate(context, command, invocation, name, mapping, remote.SCRATCH)
+        except NotSharedError as another:
+            mapping = MountMap(platform, another.shares)
+        else:
+            break
+    texts = [written(each, platform) for each in mapping.shares]
+    settings_write.change(places.settings_file(), name, {"shares": list(texts)})
+    context.err(f"sharing {', '.join(texts)} with machine {name}, which is restarted")
+    phases = Phases(context, verbose=False, quiet=False)
+    registry.driver(name, context.cwd).halt(phases)
+    registry.driver(name, context.cwd).up(phases)
+    phases.end()
