@@ -68,7 +68,7 @@ def test_an_error_is_a_sentence(
 
 
 PRUNE = "  did you mean " + " or ".join(
-    f"'devbox {noun} prune'" for noun in ("container", "image", "network", "system", "volume")
+    f"'devbox {noun} prune'" for noun in ("builder", "container", "image", "network", "system", "volume")
 )
 PRUNE += "?"
 IMAGES = "  did you mean 'devbox images'?"
