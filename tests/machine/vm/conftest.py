@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ import pytest
 CHECKOUT = Path(__file__).parents[3]
 USER = 65534
 NAME = "vm"
+APPLETS = ("sh", "cat", "id", "ls", "rm", "mkdir", "sleep", "stat")
 
 
 class Vm:
@@ -127,6 +130,22 @@ def vm(box: Path) -> Iterator[Vm]:
             _end_all(machine)
     finally:
         shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def image(vm: Vm) -> str:
+    """busybox, brought by `import` of a file that lies in no share."""
+    archive = vm.home / "busybox.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add("/bin/busybox", "bin/busybox")
+        for applet in APPLETS:
+            info = tarfile.TarInfo(f"bin/{applet}")
+            info.type, info.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(info)
+        for name in ("etc/passwd", "etc/group"):
+            tar.addfile(tarfile.TarInfo(name), io.BytesIO())
+    vm.remote("import", str(archive), "busybox")
+    return "busybox"
 
 
 def _furnish(home: Path, box: Path) -> str:

@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import io
 import json
 import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
 
 from tests.machine.vm.conftest import CHECKOUT, USER, Vm
-
-APPLETS = ("sh", "cat", "id", "ls", "rm", "mkdir", "sleep", "stat")
-
-
-@pytest.fixture(scope="session")
-def image(vm: Vm) -> str:
-    """busybox, brought by `import` of a file that lies in no share."""
-    archive = vm.home / "busybox.tar"
-    with tarfile.open(archive, "w") as tar:
-        tar.add("/bin/busybox", "bin/busybox")
-        for applet in APPLETS:
-            info = tarfile.TarInfo(f"bin/{applet}")
-            info.type, info.linkname = tarfile.SYMTYPE, "busybox"
-            tar.addfile(info)
-        for name in ("etc/passwd", "etc/group"):
-            tar.addfile(tarfile.TarInfo(name), io.BytesIO())
-    vm.remote("import", str(archive), "busybox")
-    return "busybox"
 
 
 @pytest.fixture
