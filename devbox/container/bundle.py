@@ -18,10 +18,13 @@ from devbox.network import links
 from devbox.store.database import Store
 
 
-def write_bundle(store: Store, container: Container, rootfs: str, netns: int | None) -> None:
+def write_bundle(
+    store: Store, container: Container, rootfs: str, netns: int | None, console_size: tuple[int, int]
+) -> None:
     """Write <bundle>/config.json, with the places that it mounts onto made in the rootfs.
 
     `netns` is a descriptor of the network namespace made for it; the runtime opens it while we live.
+    `console_size` is the rows and columns with which its terminal begins, zeros where nobody knows them.
     """
     prepared = prepare(rootfs, container, spec_mounts.resolve(store, container))
     setting = spec_setting.gather(
@@ -32,8 +35,11 @@ def write_bundle(store: Store, container: Container, rootfs: str, netns: int | N
         netns=_network_namespace(store, container, netns),
         links=links.environment(store, container.id),
     )
+    document = spec.document(container, setting)
+    if container.config.tty and all(console_size):
+        document["process"]["consoleSize"] = {"height": console_size[0], "width": console_size[1]}
     with open(store.root.bundle(container.id) + "/config.json", "w") as file:
-        file.write(json.dumps(spec.document(container, setting)))  # json.dump() does it without its C code
+        file.write(json.dumps(document))  # json.dump() does it without its C code
 
 
 def _network_namespace(store: Store, container: Container, netns: int | None) -> str:

@@ -35,11 +35,19 @@ class _Network(NamedTuple):
     netns: int | None = None
 
 
-def start(store: Store, container_id: str, *, attach: Attach | None = None, restart: bool = False) -> Container:
+def start(
+    store: Store,
+    container_id: str,
+    *,
+    attach: Attach | None = None,
+    console_size: tuple[int, int] = (0, 0),
+    restart: bool = False,
+) -> Container:
     """Start a container that does not run; one that runs is left alone and returned as it is.
 
-    `restart` keeps counting restarts instead of starting at 0. Raises StateError for a paused container,
-    ConflictError for a taken port or address, 126/127 errors for its command; all of it is undone then.
+    `console_size` is the rows and columns of the terminal that is to be attached. `restart` keeps counting
+    restarts instead of starting at 0. Raises StateError for a paused container, ConflictError for a taken port or
+    address, 126/127 errors for its command; all of it is undone then.
     """
     with locks.operation(store.root, container_id):
         container = records.by_id(store, container_id)
@@ -51,7 +59,7 @@ def start(store: Store, container_id: str, *, attach: Attach | None = None, rest
             return container
         links.check_running(store, container)
         with _undone_on_failure(store, container):
-            started = _start(store, container, attach)
+            started = _start(store, container, attach, console_size)
             started = _record(store, started, attached=attach is not None, restart=restart)
     if started.config.endpoints:
         hosts.refresh_peers(store, container_id)
@@ -75,7 +83,7 @@ def _undone_on_failure(store: Store, container: Container) -> Iterator[None]:
         raise
 
 
-def _start(store: Store, container: Container, attach: Attach | None) -> Container:
+def _start(store: Store, container: Container, attach: Attach | None, console_size: tuple[int, int]) -> Container:
     bundle = store.root.bundle(container.id)
     os.makedirs(bundle + "/exits", mode=0o700, exist_ok=True)
     process.seal()
@@ -83,7 +91,7 @@ def _start(store: Store, container: Container, attach: Attach | None) -> Contain
         network = _claim_network(store, container, held)
         pending = plumbing.begin(store, network.netns, network.endpoints) if network.netns is not None else None
         held.enter_context(logger.reading(store.root, container))
-        conmon = _create(store, container, network)
+        conmon = _create(store, container, network, console_size)
         try:
             if pending is not None:
                 _open_network(store, container, network, pending)
@@ -112,12 +120,14 @@ def _open_network(store: Store, container: Container, network: _Network, pending
     plumbing.finish(pending)
 
 
-def _create(store: Store, container: Container, network: _Network) -> monitor.Monitor:
+def _create(
+    store: Store, container: Container, network: _Network, console_size: tuple[int, int]
+) -> monitor.Monitor:
     """Let conmon begin to create the container, in a mount namespace that only the two of them have."""
     with private_mounts():
         rootfs = mount_rootfs(store, container)
         copyup.populate(store, container, rootfs)
-        write_bundle(store, container, rootfs, network.netns)
+        write_bundle(store, container, rootfs, network.netns, console_size)
         return monitor.launch(store.root, container, held=network.held)
 
 

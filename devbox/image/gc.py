@@ -38,9 +38,7 @@ def collect(store: Store) -> Collected:
         for row in rows:
             _forget_lock(store, row["id"])
     discard_surplus(store)
-    return Collected(
-        tuple(row["diff_id"] for row in rows if row["diff_id"]), sum(row["size"] for row in rows)
-    )
+    return Collected(tuple(row["diff_id"] for row in rows if row["diff_id"]), sum(row["size"] for row in rows))
 
 
 def _unreferenced(db: sqlite3.Connection) -> Sequence[sqlite3.Row]:

@@ -134,10 +134,9 @@ class _Joined(NamedTuple):
 
         def join(bundle: str) -> None:
             sessions.append(attach.connect(bundle))
-            if options.tty:
-                sessions[0].resize(*terminal.size(0))
 
-        started = start_container(store, container.id, attach=join)
+        size = terminal.size(0) if options.tty else (0, 0)
+        started = start_container(store, container.id, attach=join, console_size=size)
         return cls(store, started, sessions[0], options, promise)
 
     def stay(self, context: Context, *, sig_proxy: bool) -> int:
