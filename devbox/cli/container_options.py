@@ -29,7 +29,7 @@ from devbox.model.values_parse import merge_env, parse_restart, parse_signal
 from devbox.store.database import Store
 
 STREAMS = ("stdin", "stdout", "stderr")
-_HEALTH = ("cmd", "interval", "timeout", "retries", "start-period")
+_HEALTH = ("cmd", "interval", "timeout", "retries", "start-period", "start-interval")
 
 
 def wish(store: Store, invocation: Invocation, environ: Mapping[str, str], cwd: str) -> Request:

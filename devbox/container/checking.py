@@ -10,7 +10,7 @@ import time
 
 from devbox.container import exits, locks, records
 from devbox.container.execute import capture
-from devbox.container.health import command, judge, wanted
+from devbox.container.health import command, interval, judge, wanted
 from devbox.errors import DevboxError, NotFoundError
 from devbox.model.container import Container, HealthCheck
 from devbox.store.database import Store
@@ -22,11 +22,12 @@ def watch(store: Store, container_id: str) -> None:
     if single is None:
         return
     try:
-        container = records.by_id(store, container_id)
+        container = now = records.by_id(store, container_id)
         health = wanted(container)
-        while health is not None and not exits.await_death(container, health.interval):
+        while health is not None and not exits.await_death(container, interval(health, now, time.time())):
             if records.by_id(store, container_id).status == "running":
                 _check_once(store, container, health)
+            now = records.by_id(store, container_id)
     except NotFoundError:
         return  # it was removed
 

@@ -170,5 +170,6 @@ def _health(check: HealthCheck) -> dict[str, Any]:
         "Interval": round(check.interval * _NANOSECONDS),
         "Timeout": round(check.timeout * _NANOSECONDS),
         "StartPeriod": round(check.start_period * _NANOSECONDS),
+        "StartInterval": round(check.start_interval * _NANOSECONDS),
         "Retries": check.retries,
     }

@@ -38,6 +38,14 @@ def command(health: HealthCheck) -> tuple[str, ...]:
     return ("/bin/sh", "-c", *words) if kind == "CMD-SHELL" else tuple(words)
 
 
+def interval(health: HealthCheck, container: Container, now: float) -> float:
+    """Seconds until the next check (pure)."""
+    begun = bool(container.health) and container.health["Status"] != "starting"
+    if begun or now - container.started >= health.start_period:
+        return health.interval
+    return health.start_interval
+
+
 def judge(
     before: Mapping[str, Any], entry: Mapping[str, Any], health: HealthCheck, *, starting: bool
 ) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from devbox.model.values_parse import parse_duration, parse_signal
 _Config = dict[str, Any]
 _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp))?")
 _VARIABLE = re.compile(r"[^\s=]+")
-_HEALTH_OPTION = re.compile(r"--(interval|timeout|start-period|retries)=(\S+)\s*")
+_HEALTH_OPTION = re.compile(r"--(interval|timeout|start-period|start-interval|retries)=(\S+)\s*")
 
 
 def apply(document: Mapping[str, Any], instructions: Sequence[str]) -> dict[str, Any]:
@@ -155,10 +155,10 @@ def _onbuild(config: _Config, text: str) -> None:
 def _health(config: _Config, text: str) -> None:
     health: dict[str, Any] = {}
     while match := _HEALTH_OPTION.match(text):
-        key = {"interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod", "retries": "Retries"}
+        key = "".join(map(str.title, match[1].split("-")))
         seconds = match[1] != "retries"
         option = "--" + match[1]
-        health[key[match[1]]] = _nanoseconds(match[2], option) if seconds else int(match[2])
+        health[key] = _nanoseconds(match[2], option) if seconds else int(match[2])
         text = text[match.end() :]
     kind, _, rest = text.partition(" ")
     if kind.upper() == "NONE" and not rest.strip() and not health:

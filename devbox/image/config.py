@@ -222,6 +222,7 @@ def _health(fields: Mapping[str, Any]) -> HealthCheck | None:
         timeout=_seconds(fields, "Timeout") or standard.timeout,
         retries=_number(fields, "Retries") or standard.retries,
         start_period=_seconds(fields, "StartPeriod"),
+        start_interval=_seconds(fields, "StartInterval") or standard.start_interval,
     )
 
 

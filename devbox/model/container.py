@@ -64,6 +64,8 @@ class HealthCheck(NamedTuple):
     timeout: float = 30.0
     retries: int = 3
     start_period: float = 0.0
+    start_interval: float = 5.0
+    """between checks as long as the start period lasts and none has succeeded"""
 
 
 class ContainerConfig(NamedTuple):

@@ -104,13 +104,16 @@ def parse_health(options: Mapping[str, str], image: HealthCheck | None) -> Healt
         _health_time(given, "timeout", base.timeout) or standard.timeout,
         parse_count(given.get("retries", str(base.retries)), "--health-retries") or standard.retries,
         _health_time(given, "start-period", base.start_period),
+        _health_time(given, "start-interval", base.start_interval) or standard.start_interval,
     )
 
 
 def _polite(image: HealthCheck) -> HealthCheck:
     """An image's check, which runs outside of the container's limits: a stranger's one may not be a busy loop."""
     return image._replace(
-        interval=max(image.interval, IMAGE_INTERVAL_LEAST), timeout=max(image.timeout, HEALTH_TIME_LEAST)
+        interval=max(image.interval, IMAGE_INTERVAL_LEAST),
+        timeout=max(image.timeout, HEALTH_TIME_LEAST),
+        start_interval=max(image.start_interval, IMAGE_INTERVAL_LEAST),
     )
 
 

@@ -168,6 +168,14 @@ def test_health_is_checked_on_its_interval(box: Box, name: str) -> None:
     assert "(healthy)" in box.out("ps", "--filter", f"name={name}")
 
 
+def test_a_start_is_checked_on_an_interval_of_its_own(box: Box, name: str) -> None:
+    box(
+        "run", "-d", "--name", name, "--health-cmd", "true", "--health-interval", "1h",
+        "--health-start-period", "1h", "--health-start-interval", "100ms", "busybox", "sleep", "1000",
+    )  # fmt: skip
+    until(lambda: box.out("inspect", "-f", "{{.State.Health.Status}}", name) == "healthy")
+
+
 def test_wait_prints_the_code_even_of_what_is_gone(box: Box, name: str) -> None:
     box("run", "-d", "--rm", "--name", name, "busybox", "sh", "-c", "sleep 0.3; exit 4")
     assert box.out("wait", name) == "4"

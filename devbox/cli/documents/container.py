@@ -115,6 +115,7 @@ def _health_check(health: HealthCheck) -> dict[str, Any]:
         "Interval": int(health.interval * NANOSECONDS),
         "Timeout": int(health.timeout * NANOSECONDS),
         "StartPeriod": int(health.start_period * NANOSECONDS),
+        "StartInterval": int(health.start_interval * NANOSECONDS),
         "Retries": health.retries,
     }
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from devbox.container.exits import wants_restart
-from devbox.container.health import STARTING, command, judge
+from devbox.container.health import STARTING, command, interval, judge
 from devbox.container.restarts import backoff
 from devbox.model.container import Container, ContainerConfig, HealthCheck, RestartPolicy
 
@@ -35,6 +35,20 @@ def test_failures_in_the_start_period_do_not_count() -> None:
     early = judge(STARTING, entry(1), CHECK, starting=True)
     assert (early["Status"], early["FailingStreak"]) == ("starting", 0)
     assert judge(early, entry(0), CHECK, starting=True)["Status"] == "healthy"
+
+
+def test_a_container_that_starts_is_checked_on_an_interval_of_its_own() -> None:
+    slow = CHECK._replace(interval=60.0, start_period=10.0, start_interval=0.5)
+
+    def at(now: float, status: str = "starting", check: HealthCheck = slow) -> float:
+        health = {"Status": status, "FailingStreak": 0, "Log": []}
+        return interval(
+            check, Container("f" * 64, "c", 0.0, "", "", ContainerConfig(), started=100.0, health=health), now
+        )
+
+    assert (at(100.0), at(109.9)) == (0.5, 0.5)
+    assert (at(110.0), at(105.0, "healthy")) == (60.0, 60.0)
+    assert at(100.0, check=CHECK) == 30.0, "without a start period there is none"
 
 
 def test_the_last_five_results_are_kept() -> None:

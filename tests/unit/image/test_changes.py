@@ -36,6 +36,11 @@ def changed(*instructions: str, **before: Any) -> dict[str, Any]:
         ("ONBUILD RUN make", "OnBuild", ["RUN make"]),
         ("HEALTHCHECK NONE", "Healthcheck", {"Test": ["NONE"]}),
         (
+            "HEALTHCHECK --start-period=2s --start-interval=500ms CMD a b",
+            "Healthcheck",
+            {"Test": ["CMD-SHELL", "a b"], "StartPeriod": 2_000_000_000, "StartInterval": 500_000_000},
+        ),
+        (
             'HEALTHCHECK --interval=1m30s --retries=2 CMD ["a"]',
             "Healthcheck",
             {"Test": ["CMD", "a"], "Interval": 90_000_000_000, "Retries": 2},

@@ -82,6 +82,8 @@ class TestHealth:
         assert parse_health({"interval": "1m", "cmd": ""}, self.image) == self.image._replace(interval=60.0)
 
     def test_a_command_of_its_own(self) -> None:
+        merged = parse_health({"start-interval": "1s", "start-period": "9s"}, self.image)
+        assert merged == self.image._replace(start_interval=1.0, start_period=9.0)
         merged = parse_health({"cmd": "curl -f localhost", "retries": "2"}, self.image)
         assert merged == HealthCheck(("CMD-SHELL", "curl -f localhost"), interval=5.0, retries=2)
 
