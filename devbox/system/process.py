@@ -27,7 +27,6 @@ PACKAGES = {
     "igzip": "isal",
     "nft": "nftables",
     "flock": "util-linux",
-    "skopeo": "skopeo",
     "mmdebstrap": "mmdebstrap",
     "s6-log": "s6",
     "tar": "tar",

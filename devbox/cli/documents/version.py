@@ -11,7 +11,7 @@ from devbox import __version__
 from devbox.errors import HostError
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
-_PROGRAMS = ("crun", "runc", "conmon", "nft", "skopeo")
+_PROGRAMS = ("crun", "runc", "conmon", "nft")
 
 
 def document(*, with_programs: bool) -> dict[str, Any]:
