@@ -1,7 +1,5 @@
 """Images that stages begin with and copy from: here, or fetched."""
 
-from __future__ import annotations
-
 import sys
 
 assert sys.platform == "linux"

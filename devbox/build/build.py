@@ -7,7 +7,7 @@ import sys
 assert sys.platform == "linux"
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from devbox.build import cache, graph
@@ -22,7 +22,6 @@ class Image(NamedTuple):
     """What a build made."""
 
     id: str
-    layers: tuple[int, ...]
     diff_ids: tuple[str, ...]
 
 
@@ -36,14 +35,19 @@ def record(
     labels: Mapping[str, str],
 ) -> Image:
     """Make the last stage of a plan that was carried out an image with these names."""
-    found = [built.digests.get(layer) or layers.measured(store, layer) for layer in built.state.layers]
-    diff_ids = tuple(diff_id for _, diff_id in found)
+    found = [(layer, _digest(store, built, layer)) for layer in built.state.layers]
+    diff_ids = tuple(each if isinstance(each, str) else each.diff_id for _, each in found)
     document = plan.stages[-1].draft.document(
         diff_ids, bare=built.state.bare, labels=labels, platform=(platforms.architecture, platforms.variant)
     )
-    image = Image("sha256:" + hashlib.sha256(document).hexdigest(), tuple(layer for layer, _ in found), diff_ids)
-    _record(store, image, document, names, built)
+    image = Image("sha256:" + hashlib.sha256(document).hexdigest(), diff_ids)
+    _record(store, image, document, names, built, found)
     return image
+
+
+def _digest(store: Store, built: graph.Built, layer: int) -> str | layers.Prepared:
+    """The diff_id of a layer, or all that was measured of it when nobody knew it before."""
+    return layers.known_digest(store, layer) or built.measured.get(layer) or layers.measure_layer(store, layer)
 
 
 def keep(store: Store, built: graph.Built) -> None:
@@ -54,15 +58,26 @@ def keep(store: Store, built: graph.Built) -> None:
         cache.settle(store, built.used, built.memos)
 
 
-def _record(store: Store, image: Image, document: bytes, names: tuple[str, ...], built: graph.Built) -> None:
-    synced = all(built.used.values())
+def _record(
+    store: Store,
+    image: Image,
+    document: bytes,
+    names: tuple[str, ...],
+    built: graph.Built,
+    found: Sequence[tuple[int, str | layers.Prepared]],
+) -> None:
     tags = [parse_tagged(name).tagged for name in names]
+    synced = all(built.used.values())
     if not synced:
         layers.sync(store)
     news = not synced or not _is_recorded(store, image.id, tags)
     with store.transaction(durable=news) as db:
         if news:
-            catalog.insert(store, db, document, image.layers)
+            rows = [
+                layer if isinstance(each, str) else layers.note_digest(store, db, layer, each)
+                for layer, each in found
+            ]
+            catalog.insert(store, db, document, rows)
             for tag in tags:
                 catalog.move_tag(store, db, tag, image.id, "build")
             store.event("image", "build", image.id, {"name": familiar(tags[0]) if tags else image.id})

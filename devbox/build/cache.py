@@ -4,8 +4,6 @@ A step's row and layer are there at once, so that a killed build loses nothing, 
 only when a build that used them has ended and synced: until then the row names the boot that made it.
 """
 
-from __future__ import annotations
-
 import sys
 
 assert sys.platform == "linux"

@@ -1,7 +1,5 @@
 """What a build tells of its progress, in the order in which it happens."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 

@@ -1,7 +1,5 @@
 """The failure of a build that is the Dockerfile's or its programs', not devbox's."""
 
-from __future__ import annotations
-
 from devbox.build.syntax import Span
 from devbox.errors import DevboxError
 

@@ -15,6 +15,7 @@ from devbox.build.plan import Plan, StagePlan
 from devbox.build.site import Settings, Site, State
 from devbox.build.stop import StoppedError
 from devbox.image import layers
+from devbox.image.layers import Prepared
 from devbox.store.database import Store
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class Built(NamedTuple):
     used: dict[str, bool]
     """keys of its steps, and whether their layers are surely on the disk"""
     memos: list[str]
-    digests: dict[int, tuple[int, str]]
-    """by layer: the row that stands for it, which may be an equal one's, and its diff_id"""
+    measured: dict[int, Prepared]
+    """digests of layers, those that were found out meanwhile"""
 
 
 def carry_out(store: Store, plan: Plan, settings: Settings, *, measure: bool = True) -> Built:
@@ -40,16 +41,16 @@ def carry_out(store: Store, plan: Plan, settings: Settings, *, measure: bool = T
     site = Site(plan, settings)
     memos: list[str] = []
     remaining = [rest for stage in plan.stages if (rest := _probe(site, store, stage, memos)) is not None]
-    digests: dict[int, tuple[int, str]] = {}
+    measured: dict[int, Prepared] = {}
     if remaining:
         from devbox.build.measuring import Measurer
 
         with Measurer(store.root) as measurer:
             _run(site, store, remaining, measurer if measure else None, memos)
-        digests = measurer.found
+        measured = measurer.found
     state = site.known(plan.stages[-1].number)
     assert state is not None
-    return Built(state, site.used, memos, digests)
+    return Built(state, site.used, memos, measured)
 
 
 class _Remaining(NamedTuple):

@@ -1,7 +1,5 @@
 """What makes a step the same as one that was made before (pure but for what it is told of files)."""
 
-from __future__ import annotations
-
 import sys
 
 assert sys.platform == "linux"

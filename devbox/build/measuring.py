@@ -24,7 +24,7 @@ class Measurer:
         self._queue: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work)
         self._failure: BaseException | None = None
-        self.found: dict[int, tuple[int, str]] = {}
+        self.found: dict[int, layers.Prepared] = {}
 
     def __enter__(self) -> Measurer:
         self._thread.start()
@@ -49,6 +49,7 @@ class Measurer:
         try:
             with Store.open(self._root) as store:
                 while (layer := self._queue.get()) is not None:
-                    self.found[layer] = layers.measured(store, layer)
+                    if layers.known_digest(store, layer) is None:
+                        self.found[layer] = layers.measure_layer(store, layer)
         except BaseException as error:  # noqa: BLE001 - raised by the thread that waits
             self._failure = error

@@ -1,7 +1,5 @@
 """From a Dockerfile to the stages that a build needs, every step's variables expanded; nothing is carried out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 

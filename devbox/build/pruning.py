@@ -1,7 +1,5 @@
 """What the build cache holds, and taking it away: steps, and the directories of RUN --mount=type=cache."""
 
-from __future__ import annotations
-
 import sys
 
 assert sys.platform == "linux"

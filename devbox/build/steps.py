@@ -1,7 +1,5 @@
 """The steps of a build that change files, with all that they depend on; variables are expanded (types only)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 

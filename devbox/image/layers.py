@@ -131,28 +131,34 @@ def take_unmeasured(store: Store, db: sqlite3.Connection, directory: str, size: 
     return _take(store, db, directory, (None, None, size, time.time()))
 
 
-def measured(store: Store, layer_id: int) -> tuple[int, str]:
-    """The layer with its diff_id, which is found out when nobody has asked before.
+def measure_layer(store: Store, layer_id: int) -> Prepared:
+    """What `note_digest` wants to know of a layer."""
+    return measure(f"{store.root.layers}/{layer_id}")
 
-    An equal layer that has one already takes its place, in steps of builds, too; it is held, as this one must be.
-    """
+
+def known_digest(store: Store, layer_id: int) -> str | None:
+    """The diff_id of a layer, None while nobody has asked for it."""
     row = store.db.execute("SELECT diff_id FROM layers WHERE id = ?", (layer_id,)).fetchone()
     if row is None:
         raise NotFoundError(f"no such layer: {layer_id}")
-    if row["diff_id"] is not None:
-        return layer_id, str(row["diff_id"])
-    found = measure(f"{store.root.layers}/{layer_id}")
-    with store.transaction(durable=False) as db:
-        equal = find(db, found.diff_id)
-        if equal is None:
-            db.execute(
-                "UPDATE layers SET diff_id = ?, canonical = ?, size = ? WHERE id = ?",
-                (found.diff_id, found.canonical, found.size, layer_id),
-            )
-            return layer_id, found.diff_id
-        hold(store, equal)
-        db.execute("UPDATE build_steps SET layer_id = ? WHERE layer_id = ?", (equal, layer_id))
-    return equal, found.diff_id
+    return None if row["diff_id"] is None else str(row["diff_id"])
+
+
+def note_digest(store: Store, db: sqlite3.Connection, layer_id: int, found: Prepared) -> int:
+    """[tx] Write down what was measured of a layer that is held and synced: others may take it from now on.
+
+    An equal layer that has the digest already takes its place, in steps of builds, too; its row id is returned.
+    """
+    equal = find(db, found.diff_id)
+    if equal is None:
+        db.execute(
+            "UPDATE layers SET diff_id = ?, canonical = ?, size = ? WHERE id = ? AND diff_id IS NULL",
+            (found.diff_id, found.canonical, found.size, layer_id),
+        )
+        return layer_id
+    hold(store, equal)
+    db.execute("UPDATE build_steps SET layer_id = ? WHERE layer_id = ?", (equal, layer_id))
+    return equal
 
 
 def adopt(store: Store, directory: str) -> int:

@@ -111,6 +111,16 @@ def test_mistakes_are_told_in_a_sentence(build: Builder, dockerfile: str, code: 
     assert not leftovers(build.box)
 
 
+def test_the_same_layer_may_be_in_an_image_twice(build: Builder) -> None:
+    build.write({"file": "x"})
+    again = "COPY --link file /f\n"
+    build(f"FROM busybox\n{again}RUN rm /f\n{again}RUN rm /f; touch /g\n{again}")
+    assert build.run("cat", "/f") == "x"
+    layers = json.loads(build.box.out("image", "inspect", "-f", "{{json .RootFS.Layers}}", build.name))
+    assert len(layers) == 6
+    assert layers[1] == layers[3] == layers[5]
+
+
 def test_heredocs_run_and_become_files(build: Builder) -> None:
     build(
         "FROM busybox\n"
