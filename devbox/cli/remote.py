@@ -40,7 +40,10 @@ def run(context: Context, command: Command, invocation: Invocation, machine: str
     except NotSharedError as error:
         from devbox.cli import sharing
 
-        sharing.share(context, command, invocation, name, error)
+        def again(mapping: MountMap) -> Translated:
+            return translate(context, command, invocation, name, mapping, SCRATCH)
+
+        sharing.share(context, invocation, name, error, again)
     return _run(context, command, invocation, name)
 
 

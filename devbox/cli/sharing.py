@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from devbox.cli.context import Context
-from devbox.cli.grammar import Command
 from devbox.errors import RefusedError
 from devbox.machine.mountmap import MountMap
 from devbox.machine.translate_mounts import NotSharedError
 from devbox.model.invocation import Invocation
 
 
-def share(context: Context, command: Command, invocation: Invocation, name: str, error: NotSharedError) -> None:
-    """Write what the command needs to the settings and start the machine anew; without --share raise the error."""
-    from devbox.cli import remote
+def share(
+    context: Context,
+    invocation: Invocation,
+    name: str,
+    error: NotSharedError,
+    translate: Callable[[MountMap], object],
+) -> None:
+    """Write what the command needs to the settings and start the machine anew; without --share raise the error.
+
+    `translate` translates the command with other shares, or raises the next error.
+    """
     from devbox.cli.commands.machine import Phases
     from devbox.machine import places, registry, settings, settings_write, shares
     from devbox.machine.translate_mounts import written
@@ -26,7 +35,7 @@ def share(context: Context, command: Command, invocation: Invocation, name: str,
     mapping = MountMap(platform, error.shares)
     while True:
         try:
-            remote.translate(context, command, invocation, name, mapping, remote.SCRATCH)
+            translate(mapping)
         except NotSharedError as another:
             mapping = MountMap(platform, another.shares)
         else:

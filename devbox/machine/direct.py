@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from devbox.errors import DevboxError, HostError, MachineGoneError
-from devbox.machine import connection, registry
+from devbox.machine import connection, places, registry, shares
 from devbox.machine.connection import ChannelLink
+from devbox.machine.driver import Endpoint
 
 
 def connect(name: str) -> ChannelLink:
-    """Log in and start the agent; the driver is asked for the address when nothing answers at the old one."""
+    """Log in, see that the shares are mounted, and start the agent."""
+    link, found = _connect(name)
+    try:
+        shares.remount(places.machine(name), found)
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+def _connect(name: str) -> tuple[ChannelLink, Endpoint]:
+    """The driver is asked for the address when nothing answers at the old one."""
     known = registry.endpoint(name)
     try:
-        return connection.connect(known)
+        return connection.connect(known), known
     except MachineGoneError:
         try:
             found = registry.endpoint(name, refresh=True)
@@ -19,7 +31,7 @@ def connect(name: str) -> ChannelLink:
             found = known
         if found == known:
             raise
-        return connection.connect(found)
+        return connection.connect(found), found
 
 
 def judged(name: str, error: DevboxError) -> DevboxError:

@@ -41,6 +41,7 @@ while [ $# -gt 1 ]; do
     shift 2
 done
 """
+_MISSING = 'for place in "$@"; do mountpoint -q -- "$place" || exit 1; done'
 _UNMOUNT = """
 own=$(readlink /proc/self/ns/mnt)
 for word in "$@"; do
@@ -112,6 +113,23 @@ def mount(place: MachinePlace, endpoint: Endpoint, planned: Sequence[Planned]) -
             )
     documents = [share.document() for share in planned]
     records.write_json(place.shares, {"shares": documents})
+
+
+def remount(place: MachinePlace, endpoint: Endpoint) -> None:
+    """See that all is mounted before commands come: a machine that restarted by itself has empty directories.
+
+    HostError when one is missing that Vagrant mounts.
+    """
+    recorded = _recorded(place)
+    if not recorded:
+        return
+    mount(place, endpoint, recorded)
+    theirs = [share.guest for share in recorded if share.kind not in OURS]
+    if theirs and inside.run(place, endpoint, _MISSING, *theirs).returncode:
+        raise HostError(
+            f"shares of machine {place.name!r} are not mounted in it any more",
+            hint=f"devbox machine restart {place.name}",
+        )
 
 
 def unmount(place: MachinePlace, endpoint: Endpoint) -> None:

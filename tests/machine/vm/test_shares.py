@@ -88,6 +88,17 @@ def test_files_outside_the_shares_travel(vm: Vm, image: str) -> None:
     assert vm("machine", "ssh", "sudo", "ls", "/var/tmp/devbox-carried").stdout == ""
 
 
+def test_after_a_restart_from_inside_no_share_is_an_empty_directory(vm: Vm, src: Path, image: str) -> None:
+    (src / "still").write_text("here")
+    vm.environment["DEVBOX_NO_BROKER"] = "1"  # each command connects anew
+    try:
+        vm("machine", "ssh", "sudo", "umount", str(src))
+        line = ("run", "--rm", "--network", "none", "-v", "./src:/src", image, "cat", "/src/still")
+        assert vm.remote(*line).stdout == "here"
+    finally:
+        del vm.environment["DEVBOX_NO_BROKER"]
+
+
 def test_a_share_in_use_allows_sleep_and_no_snapshot(vm: Vm, image: str) -> None:
     line = ("run", "-d", "--name", "user", "--network", "none", "-v", "./src:/src", image, "sleep", "1000")
     vm.remote(*line)

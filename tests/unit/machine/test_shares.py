@@ -12,7 +12,7 @@ import paramiko
 import pytest
 
 from devbox.errors import HostError, NotFoundError, StateError
-from devbox.machine import places, shares
+from devbox.machine import places, records, shares
 from devbox.machine.mountmap import Share
 from devbox.machine.settings import MachineSettings
 from devbox.machine.vagrant_driver import VagrantDriver
@@ -26,6 +26,8 @@ with open(home + "/calls", "a") as file:
     file.write("ssh " + sys.argv[-1].replace("\\n", " ") + "\\n")
 if os.path.exists(home + "/ssh") and "umount" in sys.argv[-1]:
     sys.exit("umount: /x: target is busy.")
+if os.path.exists(home + "/gone"):
+    sys.exit(1)
 """
 
 
@@ -117,6 +119,20 @@ def test_destroy_goes_on_when_they_cannot_be_let_go(shared: Shared, keys: Keys) 
     assert shared.verbs()[-3:] == ["umount", "mount", "destroy"]
     assert shares.mounted(places.machine("work")).shares == ()
     assert shared.src.is_dir()
+
+
+def test_a_connection_sees_to_it_that_they_are_mounted(shared: Shared, keys: Keys) -> None:
+    up(shared, keys)
+    place = places.machine("work")
+    endpoint = shared.driver.endpoint()
+    shares.remount(place, endpoint)
+    assert shared.verbs()[3:] == ["mount"]
+    mounted_by_vagrant = [share._replace(kind="virtualbox").document() for share in shares.kinds(place)]
+    records.write_json(place.shares, {"shares": mounted_by_vagrant})
+    shares.remount(place, endpoint)
+    (shared.machine.fake / "gone").touch()
+    with pytest.raises(HostError, match="are not mounted in it any more"):
+        shares.remount(place, endpoint)
 
 
 def test_a_directory_that_is_not_there_stops_before_anything_starts(shared: Shared, keys: Keys) -> None:
