@@ -8,7 +8,7 @@ assert sys.platform == "linux"
 
 import os
 
-from devbox.container import locks
+from devbox.container import cgroups, locks
 from devbox.store.root import Root
 from devbox.system import process
 
@@ -48,6 +48,8 @@ def detached(root: Root, verb: str, container_id: str) -> int:
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     try:
         files = ((0, null), (1, null), (2, null))
-        return process.spawn(command(root, verb, container_id), files=files, new_session=True)
+        pid = process.spawn(command(root, verb, container_id), files=files, new_session=True)
     finally:
         os.close(null)
+    cgroups.leave_session(pid)
+    return pid

@@ -64,6 +64,20 @@ def path(container_id: str) -> str:
     return f"/devbox/{container_id}"
 
 
+def leave_session(pid: int) -> None:
+    """Take a process that watches containers out of the group of whoever started it.
+
+    systemd ends everything in a service's or a login's group with it, and the containers would be left unwatched.
+    Only where all groups are of version 2; where it is not allowed the process stays.
+    """
+    place = f"{MOUNT}/devbox/monitors"
+    if facts().version == 2:
+        with contextlib.suppress(OSError):
+            os.makedirs(place, exist_ok=True)
+            with open(place + "/cgroup.procs", "w") as file:
+                file.write(str(pid))
+
+
 def destroy(container_id: str) -> None:
     """Kill what is left in a container's group, and delete the group; absent is fine.
 

@@ -20,6 +20,7 @@ import struct
 import time
 from collections.abc import Iterator
 
+from devbox.container import cgroups
 from devbox.model.container import Container, LogConfig
 from devbox.store.root import Root
 from devbox.system import process
@@ -127,6 +128,7 @@ def _spawn(root: Root, container: Container, fifo: str) -> None:
         argv = ["s6-log", "-p", "-l", "0", "--", *_script(container.config.log), directory(root, container.id)]
         pid = process.spawn(argv, files=((0, source), (1, null), (2, null)), new_session=True)
         _children.append(pid)
+        cgroups.leave_session(pid)
         resource.prlimit(pid, resource.RLIMIT_AS, (_MEMORY_MAX, _MEMORY_MAX))
     finally:
         os.close(source)

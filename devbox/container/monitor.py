@@ -13,7 +13,7 @@ import signal
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from devbox.container import again, runtime
+from devbox.container import again, cgroups, runtime
 from devbox.errors import CommandNotFoundError, ContainerRuntimeError, DevboxError, NotExecutableError
 from devbox.model.container import Container
 from devbox.store.root import Root
@@ -76,7 +76,9 @@ def created(root: Root, container: Container, monitor: Monitor) -> Created:
     if answer["data"] <= 0:
         raise _failure(container, answer.get("message", ""))
     with open(root.bundle(container.id) + "/conmon.pid") as file:
-        return Created(answer["data"], int(file.read()))
+        place = Created(answer["data"], int(file.read()))
+    cgroups.leave_session(place.monitor_pid)
+    return place
 
 
 def is_alive(container: Container) -> bool:
