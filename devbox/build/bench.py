@@ -45,11 +45,16 @@ class Bench:
             raise Unknown
         with self.explained(state, step):
             key = self.key(state, step)
-        known = cache.find(self.store, key)
+        known = self.known(key)
         if known is None:
             return None
         self.site.end_step(self.site.begin(step.title), "cached")
         return self.after(state, step, key, known)
+
+    def known(self, key: str) -> cache.Step | None:
+        """The step with a key in the cache, or in one that was carried here."""
+        carried = self.site.settings.carried
+        return cache.find(self.store, key) or (carried.find(self.store, key) if carried is not None else None)
 
     def _is_open(self, source: Source) -> bool:
         return source.kind == "stage" and self.site.known(source.stage) is None

@@ -70,6 +70,13 @@ def add(store: Store, key: str, what: str, *, result: str, made: tuple[str, int]
     return Step(layer, result)
 
 
+def take(store: Store, key: str, layer: int | None, *, result: str, what: str) -> Step:
+    """Record a step that was made elsewhere; its layer is held."""
+    step = Step(layer, result)
+    alias(store, key, step, what)
+    return step
+
+
 def alias(store: Store, key: str, step: Step, what: str) -> None:
     """Let a further key find a step that is recorded already."""
     with store.transaction(durable=False):

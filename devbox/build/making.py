@@ -80,7 +80,7 @@ class Maker(Bench):
 
     def _find_or_make(self, state: State, step: Step, key: str, printer: Printer) -> tuple[cache.Step, bool]:
         with cache.only(self.store, key, self.site.stop.check):
-            known = None if step.fresh else cache.find(self.store, key)
+            known = None if step.fresh else self.known(key)
             if known is not None:
                 return known, True
             action = step.action
@@ -153,7 +153,7 @@ class Maker(Bench):
                 check=self.site.stop.check,
             )
             inner = keys.of_copy(action, state.chain, self.plan.moment, selection.digest)
-            known = None if step.fresh else cache.find(self.store, inner)
+            known = None if step.fresh else self.known(inner)
             made = known or self._write(state, step, action, inner, [_Part(selection)])
             self.site.use(inner, synced=made.synced)
         cache.alias(self.store, key, made, step.what)

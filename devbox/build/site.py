@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.build import keys
 from devbox.build.events import Ended, Outcome, Printed, Started, Tell
@@ -19,6 +19,9 @@ from devbox.build.masking import Masker
 from devbox.build.plan import Plan
 from devbox.build.steps import Given, Source
 from devbox.build.stop import Stop, StoppedError
+
+if TYPE_CHECKING:
+    from devbox.build.carrying import Carried
 
 
 class State(NamedTuple):
@@ -55,6 +58,8 @@ class Settings(NamedTuple):
     """the caller's variables: git may need their keys and proxies"""
     debug: Debug | None = None
     """what surrounds a shell in a step that failed; without it there is none"""
+    carried: Carried | None = None
+    """caches from elsewhere"""
 
 
 class Site:

@@ -148,6 +148,21 @@ def _output(text: str, cwd: str) -> Output:
     return Output(kind, dest, names)
 
 
+def caches(texts: Iterable[str], option: str, cwd: str) -> tuple[str, ...]:
+    """--cache-from and --cache-to type=local,src=DIRECTORY: the directories."""
+    found = []
+    for text in texts:
+        known = {"type": "type", "src": "place", "dest": "place", "mode": "mode"}
+        values = _values(text, option, known) if "=" in text else {"type": "registry"}
+        if values.get("type") != "local" or not values.get("place"):
+            raise UsageError(
+                f"{option} {text} is not supported: caches are kept in directories",
+                hint=f"write {option} type=local,{'src' if option == '--cache-from' else 'dest'}=DIRECTORY",
+            )
+        found.append(os.path.join(cwd, values["place"]))
+    return tuple(found)
+
+
 def _values(text: str, option: str, known: Mapping[str, str]) -> dict[str, str]:
     values = {}
     for field in fields(text, f"{option} {text}"):

@@ -7,7 +7,7 @@ import sys
 assert sys.platform == "linux"
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from devbox.build import build as building
 from devbox.cli.build_options import Output
@@ -50,3 +50,12 @@ def _image(store: Store, image: building.Image, names: tuple[str, ...], output: 
     form: saving.Format = "oci" if output.kind == "oci" else "docker-archive"
     with saving.output(path) as sink:
         saving.save(store, [chosen], sink, form=form)
+
+
+def write_caches(store: Store, keys: Iterable[str], directories: Sequence[str]) -> None:
+    """Write the steps of a build where --cache-to wants them."""
+    if directories:
+        from devbox.build import carrying
+
+        for directory in directories:
+            carrying.write(store, keys, directory)

@@ -378,6 +378,26 @@ def test_debug_opens_a_shell_in_the_step_that_failed(build: Builder) -> None:
     terminal.close()
 
 
+def test_a_cache_can_be_carried_to_another_store(build: Builder, fresh_box: Box, tmp_path: Path) -> None:
+    fresh_box("bootstrap", "busybox")
+    other = Builder(fresh_box, build.place, "carried")
+    dockerfile = (
+        "FROM busybox AS a\nRUN cat /proc/sys/kernel/random/uuid > /id\nRUN true\n"
+        "FROM busybox\nCOPY --from=a /id /id\nRUN cat /id > /copy\n"
+    )
+    place = tmp_path / "cache"
+    build(dockerfile, "--cache-to", f"type=local,dest={place}")
+    assert executed(other(dockerfile, "--cache-from", f"type=local,src={place}")) == []
+    assert other.id() == build.id()
+    (blob, *_) = (place / "blobs/sha256").iterdir()
+    blob.write_bytes(b"altered" + blob.read_bytes()[7:])
+    fresh_box("rmi", "-f", "carried")
+    fresh_box("builder", "prune", "-af")
+    said = other.fails(dockerfile, "--cache-from", f"type=local,src={place}", code=125)
+    assert "damaged" in said or "archive" in said
+    assert "not supported" in other.fails(dockerfile, "--cache-from", "user/app", code=125)
+
+
 def test_the_disk_use_counts_the_cache_and_a_system_prune_takes_it(fresh_box: Box, tmp_path: Path) -> None:
     fresh_box("bootstrap", "busybox")
     build = Builder(fresh_box, tmp_path / "context", "counted")

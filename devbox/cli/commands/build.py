@@ -11,7 +11,7 @@ import functools
 import json
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.build import build as building
 from devbox.build import parse
@@ -37,12 +37,16 @@ from devbox.store.database import Store
 from devbox.system import process
 from devbox.system.files import write_atomic
 
+if TYPE_CHECKING:
+    from devbox.build.carrying import Carried
+
 
 def build(context: Context, invocation: Invocation) -> int:
     """Build an image; its id goes to stdout with --quiet, everything else to stderr."""
     names = tuple(familiar(parse_tagged(name).tagged) for name in invocation.many("tag"))
     outputs = build_options.outputs(invocation.many("output"), context.cwd)
     labels = build_options.pairs(invocation.many("label"), "--label")
+    caches = build_options.caches(invocation.many("cache_to"), "--cache-to", context.cwd)
     _refuse_what_is_not_there(invocation)
     process.seal()
     with contextlib.ExitStack() as stack:
@@ -60,6 +64,7 @@ def build(context: Context, invocation: Invocation) -> int:
             building.keep(work.store, built)
         for output in outputs:
             build_output.write(work.store, built.state.layers, image, names, output)
+        build_output.write_caches(work.store, built.used, caches)
     if work.warnings and not invocation.flag("quiet"):
         context.err("\n" + build_checks.summary(work.warnings))
     _report(context, invocation, image, names)
@@ -82,6 +87,7 @@ class _Work(NamedTuple):
     contexts: Mapping[str, Files]
     given: Given
     warnings: tuple[Notice, ...]
+    carried: Carried | None
 
 
 def _work(context: Context, invocation: Invocation, stack: contextlib.ExitStack) -> _Work:
@@ -98,7 +104,16 @@ def _work(context: Context, invocation: Invocation, stack: contextlib.ExitStack)
     dockerfile = parse.parse(main.dockerfile, main.shown)
     planned = plan(dockerfile, wish, find)
     warnings = build_checks.warnings(dockerfile, main, wish, planned)
-    return _Work(store, planned, wish.platforms, contexts, given, warnings)
+    return _Work(store, planned, wish.platforms, contexts, given, warnings, _carried(context, invocation))
+
+
+def _carried(context: Context, invocation: Invocation) -> Carried | None:
+    places = build_options.caches(invocation.many("cache_from"), "--cache-from", context.cwd)
+    if not places:
+        return None
+    from devbox.build.carrying import Carried
+
+    return Carried(places)
 
 
 def _carry_out(work: _Work, invocation: Invocation, environ: Mapping[str, str], *, measure: bool) -> Built:
@@ -107,7 +122,7 @@ def _carry_out(work: _Work, invocation: Invocation, environ: Mapping[str, str], 
         debug = None
         if invocation.flag("debug"):
             debug = functools.partial(_in_a_shell, progress, signals)
-        settings = Settings(work.given, work.contexts, progress, environ, debug)
+        settings = Settings(work.given, work.contexts, progress, environ, debug, work.carried)
         return carry_out(work.store, work.plan, settings, measure=measure)
 
 
@@ -121,13 +136,9 @@ def _in_a_shell(progress: build_progress.Progress, signals: build_signals.Signal
         yield
 
 
-_LATER = {"cache_from": "--cache-from", "cache_to": "--cache-to", "annotation": "--annotation"}
-
-
 def _refuse_what_is_not_there(invocation: Invocation) -> None:
-    for name, option in _LATER.items():
-        if invocation.many(name):
-            raise UsageError(f"{option} is not supported yet")
+    if invocation.many("annotation"):
+        raise UsageError("--annotation is not supported yet", hint="--label says something of an image, too")
     if invocation.flag("debug") and not os.isatty(0):
         raise UsageError("--debug wants a terminal to open a shell in")
 
