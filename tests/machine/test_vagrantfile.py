@@ -1,11 +1,13 @@
 """Vagrantfile.template in every provider's branch, in Ruby, with a stand-in for Vagrant that notes all it is told.
 
-Real plugins exist here for libvirt only: that the others take these settings is from their documentation.
+The code of virtualbox, hyperv and libvirt is here and is asked whether it knows the settings; that the others take
+theirs is from their documentation.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -103,6 +105,39 @@ def test_a_share_is_told_as_data(tmp_path: Path, provider: str, kind: str, told:
     assert options == {"id": "t", "create": False} | ({"automount": False} if kind == "virtualbox" else {}) | told
     with pytest.raises(RuntimeError, match="kind of share"):
         evaluate(tmp_path, shares=[share | {"kind": "telepathy"}])
+
+
+KNOWS = r"""
+require "vagrant"
+known = {
+  "virtualbox" => ["plugins/providers/virtualbox/config", "VagrantPlugins::ProviderVirtualBox::Config"],
+  "hyperv" => ["plugins/providers/hyperv/config", "VagrantPlugins::HyperV::Config"],
+  "libvirt" => ["vagrant-libvirt/config", "VagrantPlugins::ProviderLibvirt::Config"],
+}
+require "vagrant-libvirt" if ARGV[0] == "libvirt"
+file, name = known.fetch(ARGV[0])
+require ARGV[0] == "libvirt" ? file : Vagrant.source_root.join(file).to_s
+config = Object.const_get(name).new
+puts ARGV[1..].reject { |word| config.respond_to?(word) || config.respond_to?("#{word}=") }
+"""
+
+
+@pytest.mark.parametrize("provider", ["virtualbox", "hyperv", "libvirt"])
+def test_the_providers_own_code_knows_every_setting(provider: str) -> None:
+    words = sorted(set(re.findall(r"^ +v\.(\w+)", _branch(provider), re.MULTILINE)))
+    assert len(words) > 3
+    line = ["ruby", "-e", KNOWS, provider, *words]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    done = subprocess.run([*line, "no_such_setting"], capture_output=True, text=True, check=True)
+    assert done.stdout == "no_such_setting\n"
+
+
+def _branch(provider: str) -> str:
+    """The template's text about a provider."""
+    found = re.search(rf'\n  when "{provider}"\n(.*?)\n  (when|else)', TEMPLATE.read_text(), re.DOTALL)
+    assert found
+    return found[1]
 
 
 def test_an_unknown_provider_is_refused(tmp_path: Path) -> None:
