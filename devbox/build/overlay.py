@@ -41,6 +41,8 @@ def mount_layers(store: Store, layers: Sequence[int], place: str) -> str:
     if len(distinct) == 1:
         return f"{store.root.layers}/{distinct[0]}/diff"
     os.mkdir(place + "/empty", 0o755)
+    if not distinct:
+        return place + "/empty"
     os.mkdir(place + "/merged", 0o700)
     _mount(store, layers, place + "/merged", "", place + "/empty")
     return place + "/merged"
@@ -73,8 +75,6 @@ def _make_upper(store: Store, layers: Sequence[int], path: str) -> None:
 def _mount(store: Store, layers: Sequence[int], target: str, upper: str, empty: str) -> None:
     os.chdir(store.root.layers)  # only short names fit the one page of options
     lower = [f"{layer}/diff" for layer in dict.fromkeys(reversed(layers))]
-    if not upper and len(lower) < 2:
-        lower.append(os.path.relpath(empty))
     lower = lower or [os.path.relpath(empty)]
     options = ",".join(filter(None, (f"lowerdir={':'.join(lower)}", upper, "redirect_dir=off,metacopy=off")))
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from typing import IO, Protocol
@@ -13,6 +14,7 @@ from devbox.cli.escape import escape
 
 _WORDS = {"done": "DONE", "cached": "CACHED", "failed": "ERROR", "stopped": "CANCELED"}
 _LINES_SHOWN = 6
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME_SECONDS = 0.1
 _WIDTH_MIN = 20
 
@@ -80,12 +82,12 @@ class Plain:
         if rest:
             self._rest[event.number] = rest
         seconds = event.at - self._begun[event.number]
-        self._write(event.number, [f"{seconds:.3f} {escape(line)}" for line in lines])
+        self._write(event.number, [f"{seconds:.3f} {_shown(line)}" for line in lines])
 
     def _end(self, event: Ended) -> None:
         seconds = event.at - self._begun[event.number]
         if rest := self._rest.pop(event.number, ""):
-            self._write(event.number, [f"{seconds:.3f} {escape(rest)}"])
+            self._write(event.number, [f"{seconds:.3f} {_shown(rest)}"])
         word = _WORDS[event.outcome]
         self._write(event.number, [f"{word} {seconds:.1f}s" if event.outcome == "done" else word])
 
@@ -125,8 +127,7 @@ class _Row:
 
     def feed(self, text: str) -> None:
         *lines, self.rest = (self.rest + text).replace("\r\n", "\n").split("\n")
-        shown = [escape(line.rpartition("\r")[2]) for line in lines]
-        self.lines = [*self.lines, *shown][-_LINES_SHOWN:]
+        self.lines = [*self.lines, *map(_shown, lines)][-_LINES_SHOWN:]
 
 
 class Screen:
@@ -195,6 +196,11 @@ class Screen:
             lines += [f" => => # {line}"[: width - 1] for line in row.lines]
             self._stream.writelines(line + "\n" for line in lines)
             self._drawn += len(lines)
+
+
+def _shown(line: str) -> str:
+    """A program's line as a terminal would leave it, without colours and without power over ours."""
+    return escape(_COLOURS.sub("", line).rstrip("\r").rpartition("\r")[2])
 
 
 def _columns(stream: IO[str]) -> int:

@@ -121,6 +121,16 @@ def test_the_same_layer_may_be_in_an_image_twice(build: Builder) -> None:
     assert layers[1] == layers[3] == layers[5]
 
 
+def test_an_empty_stage_has_no_files(build: Builder, tmp_path: Path) -> None:
+    build(
+        "FROM scratch AS one\nFROM busybox\nCOPY --from=one * /x/\nRUN --mount=from=one,target=/m ls -A /m > /l\n"
+    )
+    assert build.run("cat", "/l") == ""
+    build.box("build", "-q", "-f", "-", "-o", str(tmp_path / "o"), str(build.place), input="FROM scratch\n")
+    assert os.listdir(tmp_path / "o") == []
+    assert "the image has no layers" in build.fails("FROM scratch\nENV a=b\n", code=125)
+
+
 def test_heredocs_run_and_become_files(build: Builder) -> None:
     build(
         "FROM busybox\n"
