@@ -10,11 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import builds, engines, peers, place, report, rows
+from benchmarks import builds, engines, peers, place, report, rows, transfers
 from benchmarks.engines import Engine
 from benchmarks.rows import Row
 
-IMAGE_KEYS = ("load", "save")
+IMAGE_KEYS = ("load", "save", "push", "pull")
 KEYS = (*(row.key for row in rows.containers()), *builds.KEYS, *IMAGE_KEYS)
 
 
@@ -83,6 +83,7 @@ def _wanted(options: argparse.Namespace, disk: Path) -> list[Row]:
     every = [*rows.containers(), *builds.rows(disk)]
     if options.base:
         every += rows.images(Path(options.base), disk)
+        every += transfers.rows(Path(options.base), disk)
     return [row for row in every if not options.only or row.key in options.only]
 
 
