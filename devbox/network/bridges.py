@@ -38,6 +38,7 @@ def choose(store: Store, network: Network, *, prefer: str = "") -> Network:
     taken = _taken(store, network)
     if network.subnet:
         subnet = pool.parse_subnet(network.subnet)
+        _check_ours(store, network, subnet)
         _check_free(network, subnet, taken)
     else:
         preferred = pool.parse_subnet(prefer) if prefer else None
@@ -127,6 +128,16 @@ def _nameservers() -> list[Subnet]:
                 with contextlib.suppress(ValueError):
                     found.append(Subnet(int.from_bytes(bytes(map(int, words[1].split("."))), "big"), 32))
     return found
+
+
+def _check_ours(store: Store, network: Network, subnet: Subnet) -> None:
+    for row in store.db.execute("SELECT name, subnet FROM networks WHERE subnet <> '' AND id <> ?", (network.id,)):
+        if pool.overlapping(subnet, [pool.parse_cidr(row["subnet"])]):
+            raise ConflictError(
+                f"subnet {pool.format_subnet(subnet)} of network {network.name} overlaps {row['subnet']} "
+                f"of network {row['name']}",
+                hint="take another one: 'devbox network inspect' shows those of networks",
+            )
 
 
 def _check_free(network: Network, subnet: Subnet, taken: list[Subnet]) -> None:

@@ -222,7 +222,7 @@ def test_what_is_refused_has_no_effect(clean: Island) -> None:
     clean("network", "create", "--subnet", "10.58.0.0/16", "x")
     assert "already exists" in clean.fails("network", "create", "x")
     message = clean.fails("network", "create", "--subnet", "10.58.1.0/24", "y")
-    assert "overlaps 10.58.0.0/16" in message
+    assert "overlaps 10.58.0.0/16 of network x" in message
     assert "no such network: nosuch" in clean.fails("run", "--network", "nosuch", "busybox", "true")
     sleeper(clean, "web", "--network", "x")
     assert "active endpoints: web" in clean.fails("network", "rm", "x")
