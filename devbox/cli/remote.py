@@ -15,8 +15,9 @@ from devbox.model.invocation import Invocation
 
 if TYPE_CHECKING:
     from devbox.machine.mountmap import MountMap
-    from devbox.machine.translate import Translated
+    from devbox.machine.wish import Translated
 
+_PLAIN = ("flag", "text", "many")
 SCRATCH = "/var/tmp/devbox-carried/"
 """in a machine, on its disk: what is carried there may be large"""
 
@@ -26,11 +27,11 @@ def run(context: Context, command: Command, invocation: Invocation, machine: str
 
     A machine that does not run is started first, if its settings or the user say so.
     """
-    from devbox.machine import places, settings
+    from devbox.machine import places
     from devbox.machine.proxy import NotReachedError
-    from devbox.machine.translate_mounts import NotSharedError
+    from devbox.machine.wish import NotSharedError
 
-    name = machine or settings.machine("", context.cwd).name
+    name = machine or _default(context)
     if not os.path.exists(places.machine(name).endpoint):
         _wake(context, name, NotReachedError(f"machine {name!r} is not up"))
     try:
@@ -47,6 +48,12 @@ def run(context: Context, command: Command, invocation: Invocation, machine: str
     return _run(context, command, invocation, name)
 
 
+def _default(context: Context) -> str:
+    from devbox.machine import settings
+
+    return settings.machine("", context.cwd).name
+
+
 def _wake(context: Context, name: str, error: DevboxError) -> None:
     from devbox.cli import waking
 
@@ -54,10 +61,10 @@ def _wake(context: Context, name: str, error: DevboxError) -> None:
 
 
 def _run(context: Context, command: Command, invocation: Invocation, name: str) -> int:
-    from devbox.machine import places, proxy, shares
+    from devbox.machine import places, proxy, shared
 
     directory = SCRATCH + os.urandom(16).hex()
-    mapping = shares.mounted(places.machine(name))
+    mapping = shared.mounted(places.machine(name))
     translated = translate(context, command, invocation, name, mapping, directory)
     context.flush()
 
@@ -83,13 +90,18 @@ def translate(
     context: Context, command: Command, invocation: Invocation, name: str, mapping: MountMap, scratch: str
 ) -> Translated:
     """The command as the machine must see it."""
-    from devbox.machine import hostfiles, places
-    from devbox.machine import translate as translation
-    from devbox.machine.wish import Wish
+    from devbox.machine import hostfiles
+    from devbox.machine.wish import Translated, Wish
 
-    files = hostfiles.Disk()
+    files, kinds = hostfiles.Disk(), grammar.kinds(command)
+    if not any(invocation.params.get(name) for name, kind in kinds.items() if kind not in _PLAIN):
+        cwd = mapping.to_guest(files.real(context.cwd)) if mapping.shares else None
+        return Translated(invocation, cwd or "/")
+    from devbox.machine import places
+    from devbox.machine import translate as translation
+
     wish = Wish(mapping, context.cwd, context.environ, files, name, places.settings_file(), scratch)
-    return translation.translate(invocation, grammar.kinds(command), wish)
+    return translation.translate(invocation, kinds, wish)
 
 
 @contextlib.contextmanager

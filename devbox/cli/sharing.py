@@ -7,7 +7,7 @@ from collections.abc import Callable
 from devbox.cli.context import Context
 from devbox.errors import RefusedError
 from devbox.machine.mountmap import MountMap
-from devbox.machine.translate_mounts import NotSharedError
+from devbox.machine.wish import NotSharedError
 from devbox.model.invocation import Invocation
 
 
@@ -23,7 +23,7 @@ def share(
     `translate` translates the command with other shares, or raises the next error.
     """
     from devbox.cli.commands.machine import Phases
-    from devbox.machine import places, registry, settings, settings_write, shares
+    from devbox.machine import places, registry, settings, settings_write, shared
     from devbox.machine.translate_mounts import written
 
     if settings.machine(name, context.cwd).address:
@@ -31,7 +31,7 @@ def share(
         raise RefusedError(error.message, hint=hint) from error
     if not invocation.params.get("share"):
         raise error
-    platform = shares.mounted(places.machine(name)).platform
+    platform = shared.mounted(places.machine(name)).platform
     mapping = MountMap(platform, error.shares)
     while True:
         try:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from devbox.errors import HostError, MachineGoneError, RefusedError
-from devbox.machine.translate import Fetched, Translated
+from devbox.machine.wish import Fetched, Translated
 from devbox.model.invocation import Invocation
 
 Run = Callable[[Invocation], int]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 from devbox.errors import DevboxError, HostError
-from devbox.machine import connection, inside, places, records, shares
+from devbox.machine import connection, inside, places, records, shared, shares
 from devbox.machine.driver import Endpoint
 from devbox.machine.places import MachinePlace
 from devbox.machine.settings import MachineSettings
@@ -184,7 +184,7 @@ def _shares(settings: MachineSettings, place: MachinePlace) -> Found:
     except DevboxError as error:
         yield "problem", error.message, error.hint
         return
-    mounted = shares.kinds(place)
+    mounted = shared.recorded(place)
     if os.path.exists(place.shares) and set(wanted) != set(mounted):
         yield "warning", "its shares are not those of the settings yet", f"devbox machine restart {settings.name}"
     for share in wanted:

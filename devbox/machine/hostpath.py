@@ -5,7 +5,6 @@ from __future__ import annotations
 import ntpath
 import posixpath
 import re
-import unicodedata
 
 from devbox.errors import UsageError
 
@@ -49,6 +48,8 @@ def key(path: str, platform: str) -> tuple[str, ...]:
     if platform == "win32":
         return tuple(name.casefold() for name in names)
     if platform == "darwin":
+        import unicodedata
+
         return tuple(unicodedata.normalize("NFC", name).casefold() for name in names)
     return names
 

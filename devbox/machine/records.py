@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from typing import Any
 
 from devbox.machine.driver import Endpoint
@@ -14,6 +13,8 @@ from devbox.machine.places import MachinePlace
 
 def write(path: str, text: str) -> None:
     """Replace a file as a whole; readers see the old or the new one."""
+    import tempfile
+
     directory = os.path.dirname(path)
     os.makedirs(directory, mode=0o700, exist_ok=True)
     fd, temporary = tempfile.mkstemp(dir=directory, prefix=".new-")  # 0600

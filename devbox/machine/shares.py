@@ -10,14 +10,14 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 from devbox.errors import HostError, NotFoundError, StateError
-from devbox.machine import hostfiles, inside, mountmap, records
+from devbox.machine import hostfiles, inside, mountmap, records, shared
 from devbox.machine.driver import Endpoint
-from devbox.machine.mountmap import MountMap, Share
+from devbox.machine.mountmap import Share
 from devbox.machine.places import MachinePlace
 from devbox.machine.settings import MachineSettings
+from devbox.machine.shared import Planned
 
 _BEST = {
     "libvirt": "9p",
@@ -57,19 +57,6 @@ while [ $# -gt 1 ]; do
 done
 """
 """a container's mount keeps the device busy when the machine's own is gone, and then it could not come back"""
-
-
-class Planned(NamedTuple):
-    """A share as it will be, with what its device is called."""
-
-    host: str
-    guest: str
-    kind: str
-    tag: str
-
-    def document(self) -> dict[str, Any]:
-        """For machine.json, which the Vagrantfile reads."""
-        return self._asdict()
 
 
 def plan(settings: MachineSettings) -> tuple[Planned, ...]:
@@ -120,7 +107,7 @@ def remount(place: MachinePlace, endpoint: Endpoint) -> None:
 
     HostError when one is missing that Vagrant mounts.
     """
-    recorded = _recorded(place)
+    recorded = shared.recorded(place)
     if not recorded:
         return
     mount(place, endpoint, recorded)
@@ -134,34 +121,16 @@ def remount(place: MachinePlace, endpoint: Endpoint) -> None:
 
 def unmount(place: MachinePlace, endpoint: Endpoint) -> None:
     """Let go of them, which QEMU needs to keep the machine's state; StateError when one is in use."""
-    ours = [word for share in _recorded(place) if share.kind in OURS for word in (share.tag, share.guest)]
+    ours = [word for share in shared.recorded(place) if share.kind in OURS for word in (share.tag, share.guest)]
     if not ours:
         return
     done = inside.run(place, endpoint, _UNMOUNT, *ours)
     if done.returncode:
-        mount(place, endpoint, _recorded(place))
+        mount(place, endpoint, shared.recorded(place))
         raise StateError(
             f"a share of machine {place.name!r} is in use: {inside.last_line(done.stderr)}",
             hint="stop the containers that use it: the state of a machine cannot be kept with it",
         )
-
-
-def mounted(place: MachinePlace) -> MountMap:
-    """What the machine sees of this host since it was started last."""
-    return MountMap(sys.platform, tuple(Share(share.host, share.guest) for share in _recorded(place)))
-
-
-def kinds(place: MachinePlace) -> tuple[Planned, ...]:
-    """The same with the kind of each."""
-    return _recorded(place)
-
-
-def _recorded(place: MachinePlace) -> tuple[Planned, ...]:
-    document = records.read_json(place.shares) or {}
-    try:
-        return tuple(Planned(**share) for share in document.get("shares", ()))
-    except TypeError:
-        return ()  # of another version of devbox
 
 
 def _tag(host: str) -> str:

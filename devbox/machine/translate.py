@@ -6,53 +6,17 @@ What a parameter means is in the grammar: its kind. Nothing is guessed from how 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from devbox.errors import ConflictError, NotFoundError, UsageError
 from devbox.machine import hostpath
 from devbox.machine import translate_build as build
 from devbox.machine.translate_mounts import Mounts
-from devbox.machine.wish import Kind, Wish
+from devbox.machine.wish import Fetched, Sent, Translated, Wish
 from devbox.model.invocation import Invocation, Value
 from devbox.model.values_parse import merge_env, parse_env, parse_env_file
 
 Kinds = Mapping[str, str]
 """the grammar's kind of each parameter"""
-
-
-class Sent(NamedTuple):
-    """A file or tree that has to be in the machine before the command runs."""
-
-    host: str
-    guest: str
-    what: str
-    """the option or argument that names it, for messages"""
-    follow: bool = False
-    """a link is sent as what it leads to"""
-
-
-class Fetched(NamedTuple):
-    """A file or tree that the command leaves in the machine and that belongs here."""
-
-    guest: str
-    host: str
-    what: str
-    prepare: Kind
-    """what must be at the guest's path before, because the command behaves accordingly: it is here, too"""
-
-
-class Translated(NamedTuple):
-    """The command for the machine, and what has to be carried with it."""
-
-    invocation: Invocation
-    cwd: str
-    """in the machine; "/" when the caller's directory is in no share"""
-    send: tuple[Sent, ...] = ()
-    fetch: tuple[Fetched, ...] = ()
-    stdin: str = ""
-    """a file of this host that is the command's standard input"""
-    stdout: str = ""
-    """a file of this host that gets what the command prints, when it was successful"""
 
 
 def translate(invocation: Invocation, kinds: Kinds, wish: Wish) -> Translated:

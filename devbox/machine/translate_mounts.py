@@ -7,30 +7,16 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
-from devbox.errors import RefusedError, UsageError
+from devbox.errors import UsageError
 from devbox.machine import hostpath
 from devbox.machine.mountmap import MountMap, Share
-from devbox.machine.wish import Wish
+from devbox.machine.wish import NotSharedError, Wish
 from devbox.model.mount_parse import fields
 
 _WINDOWS_VOLUME = re.compile(r"((?:\\\\\?\\)?[A-Za-z]:[^:]*|[^:]*)(?::(.*))?", re.DOTALL)
 _MANGLED = re.compile(r"([A-Za-z]:[\\/][^;]*);(.*)", re.DOTALL)
 """what the shell of Git makes of /c/src:/src: C:\\src;C:\\Program Files\\Git\\src"""
 _MANGLING = "the shell of Git rewrites what looks like a path: set MSYS_NO_PATHCONV=1"
-
-
-class NotSharedError(RefusedError):
-    """A bind mount of what the machine does not see; it would be an empty directory there."""
-
-    def __init__(self, path: str, option: str, wish: Wish) -> None:
-        self.shares = _with(path, wish)
-        """the machine's shares with the one that is missing"""
-        line = _line(self.shares, wish.mapping.platform)
-        what = f"write {line} to [machines.{wish.machine}] in {wish.settings}"
-        super().__init__(
-            f"{option}: {path} lies in no share of machine {wish.machine!r}",
-            hint=f"{what}, then devbox machine restart {wish.machine}; or let --share do both",
-        )
 
 
 class Mounts:
@@ -93,7 +79,7 @@ class Mounts:
         guest = self._mapped(source)
         if guest is None:
             path = hostpath.absolute(source, self._wish.cwd, self._platform)
-            raise NotSharedError(path, option, self._wish)
+            raise _not_shared(path, option, self._wish)
         return guest
 
 
@@ -117,6 +103,16 @@ def _unmangle(target: str, text: str, environ: Mapping[str, str]) -> str:
 
 def _refuse_mangled(text: str) -> NoReturn:
     raise UsageError(f"-v {text} is two paths of Windows, not SOURCE:TARGET", hint=_MANGLING)
+
+
+def _not_shared(path: str, option: str, wish: Wish) -> NotSharedError:
+    shares = _with(path, wish)
+    write = f"write {_line(shares, wish.mapping.platform)} to [machines.{wish.machine}] in {wish.settings}"
+    return NotSharedError(
+        f"{option}: {path} lies in no share of machine {wish.machine!r}",
+        f"{write}, then devbox machine restart {wish.machine}; or let --share do both",
+        shares,
+    )
 
 
 def _with(path: str, wish: Wish) -> tuple[Share, ...]:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from devbox.errors import HostError, NotFoundError, StateError
-from devbox.machine import box, hostkey, locking, places, process, records, shares
+from devbox.machine import box, hostkey, locking, places, process, records, shared, shares
 from devbox.machine.driver import Capabilities, Endpoint, Progress, Report, State, Status
 from devbox.machine.places import MachinePlace
 from devbox.machine.settings import MachineSettings
@@ -172,7 +172,7 @@ class VagrantDriver:
                 action(program)
             finally:
                 if (known := self._answering()) is not None:
-                    shares.mount(self._place, known, shares.kinds(self._place))
+                    shares.mount(self._place, known, shared.recorded(self._place))
 
         return act
 

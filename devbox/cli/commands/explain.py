@@ -10,7 +10,7 @@ from devbox.cli.context import Context
 from devbox.cli.grammar import Command
 from devbox.cli.parse import display, parse
 from devbox.errors import UsageError
-from devbox.machine.translate import Translated
+from devbox.machine.wish import Translated
 from devbox.model.invocation import Invocation, Value
 
 _SECRET = ("env",)
@@ -19,7 +19,7 @@ _SECRET = ("env",)
 def explain(context: Context, invocation: Invocation) -> int:
     """Print the command as the machine would get it: paths, working directory, variables, ports, files."""
     from devbox.cli import remote
-    from devbox.machine import places, request, settings, shares
+    from devbox.machine import places, request, settings, shared
 
     words = list(invocation.many("words"))
     command, named = grammar.find(words)
@@ -30,7 +30,7 @@ def explain(context: Context, invocation: Invocation) -> int:
         )
     given = parse(command, words[named:])
     machine = settings.machine(invocation.text("machine"), context.cwd).name
-    mapping = shares.mounted(places.machine(machine))
+    mapping = shared.mounted(places.machine(machine))
     translated = remote.translate(context, command, given, machine, mapping, remote.SCRATCH + "...")
     passed = sorted(request.asked_for(translated.invocation, context.environ))
     document = _document(machine, command, given, translated) | {"environment": passed}

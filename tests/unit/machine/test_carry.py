@@ -14,7 +14,7 @@ import pytest
 
 from devbox.errors import DevboxError, HostError, MachineGoneError, RefusedError
 from devbox.machine import carry
-from devbox.machine.translate import Fetched, Sent, Translated
+from devbox.machine.wish import Fetched, Sent, Translated
 from devbox.model.invocation import Invocation
 
 COMMAND = Invocation(("container", "cp"), {})

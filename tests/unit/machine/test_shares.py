@@ -13,6 +13,7 @@ import pytest
 
 from devbox.errors import HostError, NotFoundError, StateError
 from devbox.machine import places, records, shares
+from devbox.machine import shared as shared_record
 from devbox.machine.mountmap import Share
 from devbox.machine.settings import MachineSettings
 from devbox.machine.vagrant_driver import VagrantDriver
@@ -76,7 +77,7 @@ def test_up_mounts_them_and_remembers_what_is_mounted(shared: Shared, keys: Keys
     assert shared.verbs() == ["up", "ssh-config", "mount"]
     assert f"{tag} /work" in shared.machine.calls[-1]
     assert shared.machine.phases()[-1] == "shares"
-    assert shares.mounted(place).to_guest(f"{shared.src}/a b") == "/work/a b"
+    assert shared_record.mounted(place).to_guest(f"{shared.src}/a b") == "/work/a b"
 
 
 def test_for_a_snapshot_they_are_let_go_and_come_back(shared: Shared, keys: Keys) -> None:
@@ -117,7 +118,7 @@ def test_destroy_goes_on_when_they_cannot_be_let_go(shared: Shared, keys: Keys) 
         shared.driver.up(shared.machine.report)
         shared.driver.destroy(shared.machine.report)
     assert shared.verbs()[-3:] == ["umount", "mount", "destroy"]
-    assert shares.mounted(places.machine("work")).shares == ()
+    assert shared_record.mounted(places.machine("work")).shares == ()
     assert shared.src.is_dir()
 
 
@@ -127,7 +128,7 @@ def test_a_connection_sees_to_it_that_they_are_mounted(shared: Shared, keys: Key
     endpoint = shared.driver.endpoint()
     shares.remount(place, endpoint)
     assert shared.verbs()[3:] == ["mount"]
-    mounted_by_vagrant = [share._replace(kind="virtualbox").document() for share in shares.kinds(place)]
+    mounted_by_vagrant = [share._replace(kind="virtualbox").document() for share in shared_record.recorded(place)]
     records.write_json(place.shares, {"shares": mounted_by_vagrant})
     shares.remount(place, endpoint)
     (shared.machine.fake / "gone").touch()
@@ -173,4 +174,4 @@ def test_a_record_of_another_version_counts_as_none(tmp_path: Path, machine: Mac
     place = places.machine("work")
     os.makedirs(place.directory)
     Path(place.shares).write_text('{"shares": [{"host": "/a"}]}')
-    assert shares.mounted(place).shares == ()
+    assert shared_record.mounted(place).shares == ()

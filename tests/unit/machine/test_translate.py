@@ -11,9 +11,8 @@ from devbox.cli.parse import parse
 from devbox.errors import ConflictError, DevboxError, NotFoundError, UsageError
 from devbox.machine import hostpath, mountmap
 from devbox.machine.mountmap import Share
-from devbox.machine.translate import Fetched, Sent, Translated, translate
-from devbox.machine.translate_mounts import NotSharedError
-from devbox.machine.wish import Kind, Wish
+from devbox.machine.translate import translate
+from devbox.machine.wish import Fetched, Kind, NotSharedError, Sent, Translated, Wish
 
 S = "/run/devbox/carried"
 

@@ -1,0 +1,37 @@
+"""What a machine sees of this host since it was started last. Every command asks, so this imports little."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NamedTuple
+
+from devbox.machine import records
+from devbox.machine.mountmap import MountMap, Share
+from devbox.machine.places import MachinePlace
+
+
+class Planned(NamedTuple):
+    """A share as it will be, with what its device is called."""
+
+    host: str
+    guest: str
+    kind: str
+    tag: str
+
+    def document(self) -> dict[str, Any]:
+        """For machine.json, which the Vagrantfile reads."""
+        return self._asdict()
+
+
+def mounted(place: MachinePlace) -> MountMap:
+    """As a map from this host to the machine."""
+    return MountMap(sys.platform, tuple(Share(share.host, share.guest) for share in recorded(place)))
+
+
+def recorded(place: MachinePlace) -> tuple[Planned, ...]:
+    """With the kind of each."""
+    document = records.read_json(place.shares) or {}
+    try:
+        return tuple(Planned(**share) for share in document.get("shares", ()))
+    except TypeError:
+        return ()  # of another version of devbox
