@@ -1,5 +1,9 @@
 """From a Dockerfile to the stages that a build needs, every step's variables expanded; nothing is carried out."""
 
+import sys
+
+assert sys.platform == "linux"
+
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
