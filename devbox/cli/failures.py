@@ -63,13 +63,15 @@ def _system(error: OSError) -> DevboxError:
 
 def _stdout_is_full() -> bool:
     """Whether what is behind stdout has no room, which no write of ours to the store is to blame for."""
+    if sys.platform == "win32":
+        return False
     try:
         behind = os.fstat(1)
         if stat.S_ISCHR(behind.st_mode):
             return behind.st_rdev == os.stat("/dev/full").st_rdev
-        return sys.platform != "win32" and stat.S_ISREG(behind.st_mode) and os.fstatvfs(1).f_bavail == 0
-    except OSError:
-        return False
+        return stat.S_ISREG(behind.st_mode) and os.fstatvfs(1).f_bavail == 0
+    except FileNotFoundError:
+        return False  # there is no /dev/full
 
 
 def _database(error: sqlite3.Error) -> DevboxError:
