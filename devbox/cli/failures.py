@@ -63,15 +63,13 @@ def _system(error: OSError) -> DevboxError:
 
 def _stdout_is_full() -> bool:
     """Whether what is behind stdout has no room, which no write of ours to the store is to blame for."""
-    if sys.platform == "win32":
-        return False
-    try:
+    if sys.platform != "win32":
         behind = os.fstat(1)
-        if stat.S_ISCHR(behind.st_mode):
+        if stat.S_ISREG(behind.st_mode):
+            return os.fstatvfs(1).f_bavail == 0
+        if os.path.exists("/dev/full"):
             return behind.st_rdev == os.stat("/dev/full").st_rdev
-        return stat.S_ISREG(behind.st_mode) and os.fstatvfs(1).f_bavail == 0
-    except FileNotFoundError:
-        return False  # there is no /dev/full
+    return False
 
 
 def _database(error: sqlite3.Error) -> DevboxError:
