@@ -30,7 +30,14 @@ OURS = ("9p",)
 """kinds that we mount; the others are mounted by Vagrant"""
 _OPTIONS_9P = "trans=virtio,version=9p2000.L,msize=262144,cache=mmap,access=any"
 """cache=mmap keeps no file content but allows writable shared mappings, which cache=none refuses"""
-_MOUNT = """
+_ALONE = """
+exec 9>/run/devbox-shares.lock
+flock -w 60 9
+"""
+"""a connection that comes back may be about to do the same"""
+_MOUNT = (
+    _ALONE
+    + """
 set -eu
 for module in 9pnet_virtio 9p; do modprobe "$module" 2>/dev/null || true; done
 options=$1
@@ -41,8 +48,11 @@ while [ $# -gt 1 ]; do
     shift 2
 done
 """
+)
 _MISSING = 'for place in "$@"; do mountpoint -q -- "$place" || exit 1; done'
-_UNMOUNT = """
+_UNMOUNT = (
+    _ALONE
+    + """
 own=$(readlink /proc/self/ns/mnt)
 for word in "$@"; do
     for found in $(grep -lsF -- " - 9p $word " /proc/[0-9]*/mountinfo); do
@@ -56,6 +66,7 @@ while [ $# -gt 1 ]; do
     shift 2
 done
 """
+)
 """a container's mount keeps the device busy when the machine's own is gone, and then it could not come back"""
 
 
