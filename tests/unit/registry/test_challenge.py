@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from devbox.registry.challenge import Challenge, parse
 
 BEARER = {
-    "realm": "https://auth.docker.io/token",
-    "service": "registry.docker.io",
+    "realm": "https://a.example/token",
+    "service": "r.example",
     "scope": "repository:a/b:pull,push",
 }
 
