@@ -13,7 +13,7 @@ from typing import NamedTuple
 from devbox.build import cache, graph
 from devbox.build.plan import Plan
 from devbox.build.platforms import Platforms
-from devbox.image import catalog, layers
+from devbox.image import catalog, gc, layers
 from devbox.model.reference import familiar, parse_tagged
 from devbox.store.database import Store
 
@@ -82,6 +82,12 @@ def _record(
                 catalog.move_tag(store, db, tag, image.id, "build")
             store.event("image", "build", image.id, {"name": familiar(tags[0]) if tags else image.id})
         cache.settle(store, built.used, built.memos)
+
+
+def let_go(store: Store) -> None:
+    """Hold nothing of a build any more, and collect layers whose steps were made anew."""
+    layers.release_all()
+    gc.collect_leftovers(store)
 
 
 def _is_recorded(store: Store, image_id: str, tags: list[str]) -> bool:

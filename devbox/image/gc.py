@@ -41,6 +41,12 @@ def collect(store: Store) -> Collected:
     return Collected(tuple(row["diff_id"] for row in rows if row["diff_id"]), sum(row["size"] for row in rows))
 
 
+def collect_leftovers(store: Store) -> None:
+    """Collect when there is something: layers that lost their last step of a build, or their maker."""
+    if _unreferenced(store.db):
+        collect(store)
+
+
 def _unreferenced(db: sqlite3.Connection) -> Sequence[sqlite3.Row]:
     # a damaged layer, which has no diff_id, left its image when that was loaded again: it may still be mounted
     return db.execute(

@@ -65,6 +65,7 @@ def build(context: Context, invocation: Invocation) -> int:
         for output in outputs:
             build_output.write(work.store, built.state.layers, image, names, output)
         build_output.write_caches(work.store, built.used, caches)
+    building.let_go(work.store)
     if work.warnings and not invocation.flag("quiet"):
         context.err("\n" + build_checks.summary(work.warnings))
     _report(context, invocation, image, names)
