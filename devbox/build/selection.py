@@ -104,8 +104,8 @@ class Finder:
     def _origin(self, path: str, name: str) -> Origin:
         place = self._resolved(path)
         status = self._status(place)
-        if self._hidden(place, status):
-            raise NotFoundError(f'"/{path}": not found', hint="it is excluded by .dockerignore")
+        if self._hidden(place, status.st_mode):
+            raise _excluded(path)
         if stat.S_ISDIR(status.st_mode):
             return Origin(name, directory=True, folders=tuple(self._folders(place, None)))
         item = _item(os.path.basename(place), status)
@@ -118,7 +118,8 @@ class Finder:
         pattern = clean("/" + pattern)[1:] or "."
         base = clean("/" + pivot)[1:] or "."
         if not is_wild(base) and not is_wild(pattern):
-            self._origin_exists(clean(f"/{base}/{pattern}")[1:] or ".")
+            path = clean(f"/{base}/{pattern}")[1:] or "."
+            self._refuse_hidden(path, self._resolved(path))
         included = Matcher(["**" if pattern == "." else pattern])
         origins = []
         for match in self._matches(base) if is_wild(base) else [base]:
@@ -128,17 +129,19 @@ class Finder:
                 origins.append(Origin(os.path.basename(match), directory=True, folders=folders))
         return origins
 
-    def _origin_exists(self, path: str) -> None:
-        place = self._resolved(path)
-        if self._hidden(place, self._status(place)):
-            raise NotFoundError(f'"/{path}": not found', hint="it is excluded by .dockerignore")
-
-    def _hidden(self, place: str, status: os.stat_result) -> bool:
-        """Whether .dockerignore takes it out of the context."""
+    def _hidden(self, place: str, mode: int) -> bool:
+        """Whether .dockerignore takes it out of the context; a directory stays if something in it does."""
         matcher = self._matcher
         if matcher is None or not matcher.excluded(place):
             return False
-        return not (stat.S_ISDIR(status.st_mode) and matcher.may_take_back(place))
+        if not stat.S_ISDIR(mode) or not matcher.may_take_back(place):
+            return True
+        inside = Finder(self._tree, matcher=matcher, check=self._check)
+        return not any(folder.items for folder in inside._folders(place, None))
+
+    def _refuse_hidden(self, path: str, place: str) -> None:
+        if self._hidden(place, self._status(place).st_mode):
+            raise _excluded(path)
 
     # --- names
 
@@ -172,6 +175,8 @@ class Finder:
             if target is None:
                 done.append(part)
                 continue
+            if self._matcher is not None and self._matcher.excluded("/".join([*done, part])):
+                raise _excluded(path)
             links += 1
             if links > _LINKS_MAX:
                 raise RefusedError(f'"/{path}": too many symbolic links')
@@ -200,16 +205,15 @@ class Finder:
             return "sources are looked for in the build context"
 
     def _matches(self, pattern: str) -> list[str]:
-        """What wildcards match, in order; a directory's own names are not looked at once it matches itself."""
+        """What wildcards match, in order. Raises NotFoundError when what stands before them is not there."""
         parts = pattern.split("/")
         literal = []
         while parts and not is_wild(parts[0]):
             literal.append(parts.pop(0))
-        try:
-            base = self._resolved("/".join(literal) or ".")
-            found = [(base, "/".join(literal))]
-        except NotFoundError:
-            return []
+        base = "/".join(literal)
+        found = [(self._resolved(base or "."), base)]
+        if base:
+            self._refuse_hidden(base, found[0][0])
         for part in parts:
             expression = wildcard(part)
             found = [
@@ -225,13 +229,7 @@ class Finder:
         if place != "." and not stat.S_ISDIR(self._status(place).st_mode):
             return []
         with opened(self._open(place)) as fd:
-            return [item for item in self._items(fd) if not self._hidden_item(place, item)]
-
-    def _hidden_item(self, place: str, item: Item) -> bool:
-        matcher = self._matcher
-        if matcher is None or not matcher.excluded(path := _join(place, item.name)):
-            return False
-        return not (stat.S_ISDIR(item.mode) and matcher.may_take_back(path))
+            return [item for item in self._items(fd) if not self._hidden(_join(place, item.name), item.mode)]
 
     # --- directories
 
@@ -300,6 +298,10 @@ class Finder:
             if matcher is not None and matcher.excluded(name) and not matcher.may_take_back(name):
                 return False
         return True
+
+
+def _excluded(path: str) -> NotFoundError:
+    return NotFoundError(f'"/{path}": not found', hint="it is excluded by .dockerignore")
 
 
 def _without_empty(found: list[tuple[Folder, set[str]]]) -> list[Folder]:

@@ -124,7 +124,9 @@ def test_wildcards_match_names_and_nothing_is_an_answer(source: Path, target: Pa
     assert len(chosen(source, "s/*/f").origins) == 2
     assert len(chosen(source, "s/[12]/?").origins) == 2
     assert [origin.name for origin in chosen(source, "br\\[1\\]").origins] == ["br[1]"]
-    assert chosen(source, "*.none").origins == ()
+    assert chosen(source, "*.none").origins == chosen(source, "s/*.none").origins == ()
+    with pytest.raises(NotFoundError):
+        chosen(source, "none/*")
     assert copy(source, target, "*.none", "/x/") == {}
     assert copy(source, target, "s/*", "/x/") == {"x": "/", "x/f": "s/1/f", "x/g": "s/3/g"}
 
@@ -147,7 +149,19 @@ def test_dockerignore_takes_files_out(source: Path) -> None:
         with pytest.raises(NotFoundError) as caught:
             chosen(source, name, ignore=ignore)
         assert "excluded by .dockerignore" in caught.value.hint
-    assert chosen(source, "m/*", ignore=ignore).origins == ()
+    with pytest.raises(NotFoundError):
+        chosen(source, "m/*", ignore=ignore)
+    assert [origin.name for origin in chosen(source, "?", ignore=ignore).origins] == ["a", "n"]
+
+
+def test_an_excluded_directory_is_there_only_for_what_is_in_it(source: Path) -> None:
+    make(source, "d/x/y", "e/keep", "l/on -> ../e", "e/z")
+    ignore = ("d", "e", "!**/keep", "l/on")
+    assert names(chosen(source, "e", ignore=ignore)) == ["keep"]
+    assert [origin.name for origin in chosen(source, "?", ignore=ignore).origins] == ["e", "l"]
+    for name in ("d", "d/x", "l/on", "l/on/keep"):
+        with pytest.raises(NotFoundError):
+            chosen(source, name, ignore=ignore)
 
 
 def test_excludes_are_below_the_source(source: Path) -> None:
