@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Literal
 
-from devbox.errors import DevboxError, NotFoundError, UsageError
+from devbox.errors import DevboxError, NotFoundError, RegistryError, UsageError
 from devbox.image import catalog, config
 from devbox.image.progress import Progress
 from devbox.model.image import Image
@@ -18,7 +18,10 @@ from devbox.model.reference import Reference, familiar, parse
 from devbox.store.database import Store
 
 Policy = Literal["always", "missing", "never"]
-_HINT = "'devbox pull' fetches it, 'devbox bootstrap' makes a base image, 'devbox load' reads an archive"
+_ELSEWHERE = (
+    "without a registry: 'devbox bootstrap' makes a base image, 'devbox load' and 'import' read an archive"
+)
+_HINT = f"'devbox pull' fetches it; {_ELSEWHERE}"
 
 
 def ensure(
@@ -43,7 +46,10 @@ def ensure(
     shown = progress or Progress()
     if here is None:
         shown.note(f"Unable to find image '{familiar(wanted.name)}' locally")
-        return _pulled(store, wanted, platform, shown, environ)
+        try:
+            return _pulled(store, wanted, platform, shown, environ)
+        except (NotFoundError, RegistryError) as error:
+            raise type(error)(error.message, hint=f"{error.hint}\n{_ELSEWHERE}".strip()) from error
     try:
         return _pulled(store, wanted, platform, shown, environ)
     except DevboxError as error:
