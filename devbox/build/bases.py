@@ -6,6 +6,7 @@ assert sys.platform == "linux"
 
 import contextlib
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from devbox.build.plan import Base
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 class Finder:
     """Finds images for a plan, and holds their layers until this process ends."""
 
-    def __init__(self, store: Store, platforms: Platforms, *, pull: bool, progress: Progress) -> None:
+    def __init__(
+        self, store: Store, platforms: Platforms, *, pull: bool, progress: Callable[[], Progress]
+    ) -> None:
         self._store = store
         self._platforms = platforms
         self._pull = pull
@@ -55,4 +58,4 @@ class Finder:
         from devbox.image.transfer import ensure
 
         policy: Policy = "always" if self._pull else "missing"
-        return ensure(self._store, reference, policy, self._platforms.name, self._progress)
+        return ensure(self._store, reference, policy, self._platforms.name, self._progress())

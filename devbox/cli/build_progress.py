@@ -32,7 +32,7 @@ def choose(form: str, stream: IO[str]) -> Progress:
     """The progress for --progress; a terminal that cannot move its cursor gets lines."""
     if form == "quiet":
         return Quiet()
-    if form == "rawjson":
+    if form in ("rawjson", "json"):
         return Raw(stream)
     movable = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     if form == "tty" or (form == "auto" and movable):
@@ -125,6 +125,11 @@ class _Row:
         self.lines: list[str] = []
         self.rest = ""
 
+    def drawn(self, width: int) -> list[str]:
+        seconds = f"{time.time() - self.begun:.1f}s"
+        head = f" => {self.title[: width - len(seconds) - 6]} {seconds}"
+        return [head, *(f" => => # {line}"[: width - 1] for line in self.lines)]
+
     def feed(self, text: str) -> None:
         *lines, self.rest = (self.rest + text).replace("\r\n", "\n").split("\n")
         self.lines = [*self.lines, *map(_shown, lines)][-_LINES_SHOWN:]
@@ -189,13 +194,11 @@ class Screen:
             self._drawn = 0
 
     def _draw(self) -> None:
-        width = max(_WIDTH_MIN, _columns(self._stream))
-        for row in self._rows.values():
-            seconds = f"{time.time() - row.begun:.1f}s"
-            lines = [f" => {row.title[: width - len(seconds) - 6]} {seconds}"]
-            lines += [f" => => # {line}"[: width - 1] for line in row.lines]
-            self._stream.writelines(line + "\n" for line in lines)
-            self._drawn += len(lines)
+        columns, height = _size(self._stream)
+        width = max(_WIDTH_MIN, columns)
+        lines = [line for row in self._rows.values() for line in row.drawn(width)][: max(1, height - 1)]
+        self._stream.writelines(line + "\n" for line in lines)
+        self._drawn = len(lines)
 
 
 def _shown(line: str) -> str:
@@ -203,8 +206,9 @@ def _shown(line: str) -> str:
     return escape(_COLOURS.sub("", line).rstrip("\r").rpartition("\r")[2])
 
 
-def _columns(stream: IO[str]) -> int:
+def _size(stream: IO[str]) -> tuple[int, int]:
+    """Columns and lines."""
     try:
-        return os.get_terminal_size(stream.fileno()).columns
+        return os.get_terminal_size(stream.fileno())
     except OSError:
-        return 80
+        return 80, 24

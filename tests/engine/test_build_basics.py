@@ -241,7 +241,10 @@ def test_the_next_command_clears_up_after_a_killed_build(build: Builder) -> None
 def _begin(build: Builder) -> subprocess.Popen[bytes]:
     """Start a build, and wait until its sleep runs."""
     running = subprocess.Popen(
-        [*ENTRY, "build", str(build.place)], env=build.box.env, start_new_session=True, stderr=subprocess.DEVNULL
+        [*ENTRY, "build", str(build.place)],
+        env=build.box.env,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it may be ignored here
     )
     deadline = time.monotonic() + 20
     while not _sleepers():

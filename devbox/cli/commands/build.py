@@ -101,11 +101,19 @@ def _work(context: Context, invocation: Invocation, stack: contextlib.ExitStack)
     main = _opened(context, invocation, store, stack)
     contexts = {"": Files(main.fd, main.matcher)}
     contexts.update((name, _named(path, stack)) for name, path in directories.items())
-    find = Finder(store, wish.platforms, pull=invocation.flag("pull"), progress=Progress())
+    shown = functools.partial(_transfer, quiet=invocation.flag("quiet"))
+    find = Finder(store, wish.platforms, pull=invocation.flag("pull"), progress=shown)
     dockerfile = parse.parse(main.dockerfile, main.shown)
     planned = plan(dockerfile, wish, find)
     warnings = build_checks.warnings(dockerfile, main, wish, planned)
     return _Work(store, planned, wish.platforms, contexts, given, warnings, _carried(context, invocation))
+
+
+def _transfer(*, quiet: bool) -> Progress:
+    """What shows how a base image comes."""
+    from devbox.cli.progress import progress
+
+    return progress(sys.stderr, quiet=quiet)
 
 
 def _carried(context: Context, invocation: Invocation) -> Carried | None:
