@@ -106,7 +106,7 @@ def _dispatch(context: Context, words: list[str]) -> int:
 
 
 def _handler(command: Command) -> Handler:
-    if command.moves:
+    if command.moves and sys.platform == "linux":
         from devbox.system import migration
 
         migration.hasten()
