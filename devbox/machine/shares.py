@@ -56,7 +56,8 @@ _UNMOUNT = (
 own=$(readlink /proc/self/ns/mnt)
 for word in "$@"; do
     for found in $(grep -lsF -- " - 9p $word " /proc/[0-9]*/mountinfo); do
-        [ "$(readlink "${found%/mountinfo}/ns/mnt")" = "$own" ] && continue
+        its=$(readlink "${found%/mountinfo}/ns/mnt") || continue  # it has ended, as grep itself has
+        [ "$its" = "$own" ] && continue
         echo "a container has it mounted" >&2
         exit 1
     done
