@@ -29,7 +29,7 @@ def reset(store: Store) -> None:
     for image in catalog.every(store):
         catalog.remove(store, image.id, force=True)
     with store.transaction():
-        for table in ("build_steps", "build_memos", "build_mounts", "build_leases"):
+        for table in ("build_steps", "build_memos", "build_mounts", "build_leases", "manifest_lists", "tag_moves"):
             store.db.execute(f"DELETE FROM {table}")
     gc.collect(store)
     gc.discard_surplus(store)

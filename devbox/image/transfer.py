@@ -18,9 +18,7 @@ from devbox.model.reference import Reference, familiar, parse
 from devbox.store.database import Store
 
 Policy = Literal["always", "missing", "never"]
-_ELSEWHERE = (
-    "without a registry: 'devbox bootstrap' makes a base image, 'devbox load' and 'import' read an archive"
-)
+_ELSEWHERE = "without a registry: 'devbox bootstrap' makes a base image, 'devbox load' and 'import' read one"
 _HINT = f"'devbox pull' fetches it; {_ELSEWHERE}"
 
 

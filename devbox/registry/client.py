@@ -9,6 +9,7 @@ assert sys.platform == "linux"
 import base64
 import http.client
 import json
+import re
 import time
 import urllib.parse
 from collections.abc import Callable, Collection, Mapping
@@ -186,7 +187,7 @@ class Client:
         if url is None or not (tls or self.endpoint.insecure):
             raise self._astray(asked.target)
         target = urllib.parse.urlunsplit(("", "", url.path or "/", url.query, ""))
-        home = url.netloc == self.endpoint.host and tls != self._plain
+        home = same_place(url, self.endpoint.host) and tls != self._plain
         headers = {**asked.headers, **(self._authorized() if home else {})}
         connection = self._connection(url.netloc.rpartition("@")[2], tls=tls)
         return connection.request(asked.method, target, headers, asked.body)
@@ -305,6 +306,11 @@ def _parsed(text: str) -> urllib.parse.SplitResult | None:
     except ValueError:
         return None
     return url if url.scheme in ("http", "https") and url.hostname and port != 0 else None
+
+
+def same_place(url: urllib.parse.SplitResult, host: str) -> bool:
+    """Whether a URL leads to a host; the usual port may be written or not."""
+    return re.sub(r":(443|80)$", "", url.netloc) == re.sub(r":(443|80)$", "", host)
 
 
 def _basic(known: Credentials) -> str:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from devbox.errors import NotFoundError, RefusedError, RegistryError
 from devbox.model.reference import DIGEST, Reference
-from devbox.registry.client import Asked, Client
+from devbox.registry.client import Asked, Client, same_place
 from devbox.registry.connection import Body, BrokenError
 from devbox.registry.credentials import Credentials
 from devbox.registry.places import Endpoint, endpoint, endpoints
@@ -193,7 +193,7 @@ class Repository:
         url = urllib.parse.urlsplit(location)
         if not location or (not url.netloc and not url.path.startswith("/")):
             raise RegistryError(f"{self.host} does not say where an upload goes")
-        if url.netloc == self.host or not url.netloc:
+        if not url.netloc or same_place(url, self.host):
             return urllib.parse.urlunsplit(("", "", url.path, url.query, ""))
         return location
 

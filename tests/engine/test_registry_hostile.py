@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -243,6 +244,22 @@ def test_a_digest_that_is_ours_is_not_believed_of_another_stream(box: Box, liar:
     box("push", f"{liar.host}/y:1", check=False)
     assert not liar.requests("/v2/y/blobs/sha256:aaaa")
     box("image", "prune", "-af")
+
+
+def test_a_full_disk_is_told_and_given_back(tmp_path: Path) -> None:
+    liar = Liar([tar(member("file", os.urandom(9 << 20)))])
+    root = tmp_path / "small"
+    root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", root], check=True)
+    try:
+        box = Box(root / "root")
+        with serving(liar):
+            assert "no space left on device" in box.fails("pull", f"{liar.host}/x:1")
+        assert box.out("images", "-aq") == ""
+        assert os.listdir(box.root / "tmp") == []
+        box.close()
+    finally:
+        subprocess.run(["umount", root], check=True)
 
 
 def test_a_pull_that_is_killed_leaves_nothing(box: Box, liar: Liar) -> None:
