@@ -64,6 +64,8 @@ class Way(NamedTuple):
     """How to reach the machine, and whether it is ours to wake and to set the clock of."""
 
     connect: Callable[[], ChannelLink]
+    again: Callable[[], ChannelLink]
+    """after the first time: asks nobody for the address, which would take seconds of every two"""
     ours: bool
 
 
@@ -136,10 +138,17 @@ class Broker:
 
     def _keep_connected(self) -> None:
         """Thread: a link, and another one when it breaks while ports are held."""
+        try:
+            self._connect_again_and_again()
+        finally:
+            self._over.set()
+
+    def _connect_again_and_again(self) -> None:
         gone_since = 0.0
+        connect = self._way.connect
         while not self._over.is_set():
             try:
-                link = self._way.connect()
+                link = connect()
             except DevboxError as error:
                 self._dismiss([*self._clients.values()], error)
                 gone_since = gone_since or time.monotonic()
@@ -147,12 +156,11 @@ class Broker:
                     break
                 self._over.wait(_RETRY)
                 continue
-            gone_since = 0.0
+            gone_since, connect = 0.0, self._way.again
             ending = self._carry(link)
             self._dismiss([client for client in self._clients.values() if client.opened], ending)
             if not self._forwards.wanted:
                 break
-        self._over.set()
 
     def _carry(self, link: ChannelLink) -> DevboxError:
         """Serve everybody over a link until that ends; why it did."""

@@ -8,10 +8,15 @@ from devbox.model.invocation import Invocation
 
 def serve(_: Context, invocation: Invocation) -> int:
     """Serve the listening socket that is our stdin until nobody has needed it for a while."""
-    from devbox.machine import broker, direct, places, registry
+    from devbox.machine import broker, connection, direct, places, registry
 
     place = places.machine(invocation.text("machine"))
     owned = broker.Owned(place, int(invocation.text("inode")), invocation.text("stamp"))
     ours = registry.driver(place.name).capabilities.power
-    broker.serve(owned, broker.Way(lambda: direct.connect(place.name), ours))
+    way = broker.Way(
+        connect=lambda: direct.connect(place.name),
+        again=lambda: connection.connect(registry.endpoint(place.name)),
+        ours=ours,
+    )
+    broker.serve(owned, way)
     return 0

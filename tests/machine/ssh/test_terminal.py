@@ -139,7 +139,9 @@ def test_a_detached_container_is_attached_again(host: Host) -> None:
 def test_exec_has_a_terminal_of_its_own(host: Host) -> None:
     host("run", "-d", "--rm", "--name", "base", "busybox", "sleep", "100")
     try:
-        with screen(host, "exec", "-it", "base", "sh", "-c", "tty; stty size; read -r a; echo got $a") as one:
+        with screen(
+            host, "exec", "-it", "base", "sh", "-c", "tty; sleep 0.5; stty size; read -r a; echo got $a"
+        ) as one:
             one.wait_for("/dev/pts/")
             one.wait_for("24 80")
             one.type("täxt\r")
