@@ -18,7 +18,7 @@ machine=(
     vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils  # runs virtual machines
     mmdebstrap e2fsprogs lz4 openssh-client                                                   # builds the box
 )
-development=(git shellcheck strace skopeo umoci runc docker-registry podman iproute2 e2fsprogs)
+development=(git shellcheck strace skopeo umoci runc docker-registry podman iproute2 e2fsprogs openssh-server fish csh)
 
 say() { printf 'provision: %s\n' "$*" >&2; }
 fail() {

@@ -71,8 +71,11 @@ class ChannelLink:
         """What the other side wrote to stderr in the end."""
         with contextlib.suppress(OSError):
             lines = self._channel.recv_stderr(65536).decode(errors="replace").split("\n")
-            return " ".join([line for line in lines if line.strip()][-1:])
-        return ""
+            said = [line for line in lines if line.strip()][-1:]
+            if said:
+                return said[0]
+        broken = self._transport.get_exception()
+        return _said(broken) if broken else ""
 
     def close(self) -> None:
         """Give the connection up."""

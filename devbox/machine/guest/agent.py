@@ -98,6 +98,8 @@ class Agent:
 
     def _tidy(self) -> None:
         if self._open and time.monotonic() - self._heard > _SILENCE:
+            sys.stderr.write(f"the machine has heard nothing from its host for {_SILENCE:.0f} s\n")
+            sys.stderr.flush()
             self._hang_up()
         for number, session in [*self._sessions.items()]:
             session.tick()
