@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from devbox.build.plan import Base
+from devbox.build.planned import Base
 from devbox.build.platforms import Platforms
 from devbox.build.syntax import DockerfileError, Span
 from devbox.errors import DevboxError, NotFoundError

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from devbox.build import cache, keys
 from devbox.build.failure import StepError
-from devbox.build.plan import StagePlan
+from devbox.build.planned import StagePlan
 from devbox.build.selecting import Selection, select
 from devbox.build.site import Site, State
 from devbox.build.steps import CopyStep, RunStep, Source, Step, WorkdirStep

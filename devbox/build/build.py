@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from devbox.build import cache, graph
-from devbox.build.plan import Plan
+from devbox.build.planned import Plan
 from devbox.build.platforms import Platforms
 from devbox.image import catalog, gc, layers
 from devbox.model.reference import familiar, parse_tagged

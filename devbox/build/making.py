@@ -15,7 +15,7 @@ from devbox.build import add, cache, chmod, copy, executor, keys, owner
 from devbox.build.bench import Bench
 from devbox.build.failure import StepError
 from devbox.build.netns import StageNetwork
-from devbox.build.plan import StagePlan
+from devbox.build.planned import StagePlan
 from devbox.build.selecting import Selection, select
 from devbox.build.site import Printer, Site, State
 from devbox.build.steps import CopyStep, RunStep, Source, Step, WorkdirStep

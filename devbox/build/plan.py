@@ -1,102 +1,19 @@
-"""From a Dockerfile to the stages that a build needs, every step's variables expanded; nothing is carried out."""
+"""From a Dockerfile to the stages that a build needs; nothing is carried out."""
 
 import sys
 
 assert sys.platform == "linux"
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
 
-from devbox.build.draft import Draft, format_time
-from devbox.build.expanded import expand_word, expanded
-from devbox.build.flags import mistake
-from devbox.build.instructions import (
-    Add,
-    Arg,
-    Cmd,
-    Copy,
-    Entrypoint,
-    Env,
-    Expose,
-    Healthcheck,
-    Label,
-    Maintainer,
-    Onbuild,
-    Run,
-    Shell,
-    Stopsignal,
-    Typed,
-    User,
-    Volume,
-    Workdir,
-)
-from devbox.build.parse import trigger
-from devbox.build.platforms import PROXIES, Platforms
-from devbox.build.runs import run_step
-from devbox.build.steps import CopyStep, Inline, Network, Source, Step, WorkdirStep
+from devbox.build.expanded import expand_word
+from devbox.build.instructions import Arg
+from devbox.build.planned import Base, Plan, StagePlan, Wish
+from devbox.build.stageplanner import StagePlanner
 from devbox.build.suggest import did_you_mean
-from devbox.build.syntax import Dockerfile, DockerfileError, Instruction, Span, Stage
+from devbox.build.syntax import Dockerfile, Span
 from devbox.build.typed import typed
 from devbox.errors import NotFoundError, UsageError
-from devbox.model.image import Image
-
-EARLIEST = 315_532_800
-"""1980: no file gets an older time, which archives of some kinds cannot say"""
-_MAKERS = ("run", "copy", "add", "workdir")
-
-
-class Base(NamedTuple):
-    """An image that a stage begins with or takes files from."""
-
-    image: Image
-    document: Mapping[str, Any]
-    """its config"""
-
-
-class Wish(NamedTuple):
-    """What the command line says about what is built."""
-
-    target: str = ""
-    arguments: Mapping[str, str] = {}
-    platforms: Platforms = Platforms()
-    network: Network = "default"
-    hosts: tuple[str, ...] = ()
-    fresh: bool = False
-    """--no-cache"""
-    fresh_stages: tuple[str, ...] = ()
-    """--no-cache-filter"""
-    contexts: frozenset[str] = frozenset()
-    """names of --build-context that are directories"""
-    images: Mapping[str, str] = {}
-    """those that are images"""
-    insecure: bool = False
-    """--allow security.insecure"""
-    host_network: bool = True
-
-
-class StagePlan(NamedTuple):
-    """A stage that is needed."""
-
-    number: int
-    name: str
-    base: Source
-    title: str
-    """of its FROM, for progress"""
-    steps: tuple[Step, ...]
-    uses: tuple[Source, ...]
-    """what else its steps read: stages, images"""
-    draft: Draft
-    moment: int
-    """the time that its new files get"""
-
-
-class Plan(NamedTuple):
-    """Stages in an order in which each comes after those it needs; the last one is what is wanted."""
-
-    stages: tuple[StagePlan, ...]
-    images: Mapping[str, Base]
-    """by the names that sources have"""
-
 
 Find = Callable[[str, Span], Base]
 """an image by its reference; NotFoundError when there is none"""
@@ -133,7 +50,7 @@ class _Planner:
         self.globals = self._global_arguments()
 
     def _global_arguments(self) -> dict[str, str]:
-        known = dict(self.wish.platforms.variables())
+        known = {**self.wish.platforms.variables(), "TARGETSTAGE": self.wish.target or "default"}
         known.update((name, self.wish.arguments[name]) for name in known.keys() & self.wish.arguments.keys())
         for instruction in self.dockerfile.global_args:
             item = typed(instruction)
@@ -149,7 +66,7 @@ class _Planner:
     def stage(self, number: int) -> StagePlan:
         """Plan a stage after those that it needs."""
         if number not in self.planned:
-            made = _StagePlanner(self, self.dockerfile.stages[number]).plan()
+            made = StagePlanner(self, self.dockerfile.stages[number]).plan()
             self.planned[number] = made
         return self.planned[number]
 
@@ -165,272 +82,6 @@ class _Planner:
         if reference not in self.images:
             self.images[reference] = self.find(reference, span)
         return self.images[reference]
-
-
-class _StagePlanner:
-    def __init__(self, planner: _Planner, stage: Stage) -> None:
-        self._planner = planner
-        self._stage = stage
-        self._escape = planner.dockerfile.escape
-        self._steps: list[Step] = []
-        self._uses: dict[Source, None] = {}
-        self._draft = Draft.empty()
-        self._moment = EARLIEST
-        self._triggers: list[Instruction] = []
-        self._total = 1
-        self._fresh = planner.wish.fresh or stage.name in planner.wish.fresh_stages
-        self._fresh |= str(stage.number) in planner.wish.fresh_stages
-
-    def plan(self) -> StagePlan:
-        base, shown = self._base()
-        if self._planner.epoch is not None:
-            self._moment = self._planner.epoch
-        self._draft.created = format_time(self._moment)
-        instructions = (*self._triggers, *self._stage.instructions)
-        self._total = 1 + sum(instruction.keyword in _MAKERS for instruction in instructions)
-        title = self._title(f"FROM {shown}", 1)
-        for instruction in instructions:
-            self._take(instruction)
-        return StagePlan(
-            self._stage.number, self._stage.name, base, title, tuple(self._steps), tuple(self._uses),
-            self._draft, self._moment,
-        )  # fmt: skip
-
-    # --- where it begins
-
-    def _base(self) -> tuple[Source, str]:
-        head = self._stage.head
-        name = expand_word(head, self._stage.base, self._planner.globals.get, self._escape)
-        if not name:
-            raise mistake(
-                head, f"base name ({self._stage.base}) should not be blank", "is its ARG before FROM set?"
-            )
-        self._check_platform(head)
-        wish = self._planner.wish
-        if name in wish.images:
-            return self._from_image(wish.images[name], name)
-        if name in wish.contexts:
-            raise mistake(head, f"the build context {name!r} is a directory and no image")
-        number = self._planner.stage_named(name, self._stage.number)
-        if number is not None:
-            parent = self._planner.stage(number)
-            self._draft, self._moment = parent.draft.child(), parent.moment
-            return Source("stage", stage=number), name
-        if name == "scratch":
-            return Source("empty"), name
-        self._check_circle(head, name)
-        return self._from_image(name, name)
-
-    def _from_image(self, reference: str, shown: str) -> tuple[Source, str]:
-        try:
-            base = self._planner.image(reference, self._stage.span)
-        except NotFoundError as error:
-            raise mistake(self._stage.head, error.message, error.hint) from error
-        history = base.image.history
-        self._draft = Draft(base.document.get("config") or {}, history, base.image.author)
-        self._moment = max(int(base.image.created), EARLIEST)
-        for expression in self._draft.take_triggers():
-            self._triggers.append(trigger(expression, shown))
-        return Source("image", reference), shown
-
-    def _check_circle(self, head: Instruction, name: str) -> None:
-        for stage in self._planner.dockerfile.stages[self._stage.number :]:
-            if stage.name and stage.name == name.lower():
-                raise mistake(
-                    head,
-                    f"circular dependency: stage {name!r} is needed before it is defined",
-                    "move it up, or give the stages other names than their images",
-                )
-
-    def _check_platform(self, head: Instruction) -> None:
-        text = expand_word(head, self._stage.platform, self._planner.globals.get, self._escape)
-        if text:
-            try:
-                self._planner.wish.platforms.check(text)
-            except UsageError as error:
-                raise mistake(head, error.message, error.hint) from error
-
-    # --- its instructions
-
-    def _take(self, instruction: Instruction) -> None:
-        item = typed(instruction)
-        if isinstance(item, Arg):
-            self._draft.set_arguments([self._argument(instruction, *each) for each in item.args])
-            return
-        self._apply(expanded(item, self._draft.variables.get, self._escape))
-
-    def _argument(self, instruction: Instruction, name: str, default: str | None) -> tuple[str, str | None]:
-        given = self._planner.wish.arguments.get(name)
-        if given is not None:
-            return name, given
-        if default is not None:
-            value = expand_word(instruction, default, self._draft.variables.get, self._escape)
-            self._draft.variables[name] = value  # the next one of the same ARG sees it
-            return name, value
-        return name, self._planner.globals.get(name)
-
-    def _apply(self, item: Typed) -> None:
-        draft = self._draft
-        match item:
-            case Run():
-                self._run(item)
-            case Copy() | Add():
-                self._copy(item)
-            case Workdir():
-                self._workdir(item)
-            case Env():
-                draft.set_env(item.pairs)
-            case Label():
-                draft.set_labels(item.pairs)
-            case Cmd():
-                draft.set_command(item.command)
-            case Entrypoint():
-                draft.set_entrypoint(item.command)
-            case _:
-                self._apply_rest(item)
-
-    def _apply_rest(self, item: Typed) -> None:
-        draft = self._draft
-        match item:
-            case User():
-                draft.set_user(item.user)
-            case Expose():
-                draft.expose(item.ports)
-            case Volume():
-                draft.add_volumes(item.paths)
-            case Shell():
-                draft.set_shell(item.words)
-            case Stopsignal():
-                draft.set_stop_signal(item.signal)
-            case Healthcheck():
-                draft.set_health(item)
-            case Onbuild():
-                draft.add_trigger(item.expression)
-            case Maintainer():
-                draft.set_author(item.author)
-
-    def _run(self, item: Run) -> None:
-        wish = self._planner.wish
-        if item.security == "insecure" and not wish.insecure:
-            raise mistake(
-                item.source,
-                "security.insecure is not allowed",
-                "the step would have all powers of this host; 'devbox build --allow security.insecure' permits it",
-            )
-        if item.devices:
-            raise mistake(item.source, "RUN --device is not supported", "use --security=insecure to reach devices")
-        origins = [self._origin(item.source, mount.from_) if mount.from_ else None for mount in item.mounts]
-        network: Network = wish.network if item.network == "default" else item.network  # type: ignore[assignment]
-        step = run_step(item, self._draft, network, origins)
-        proxies = tuple(f"{name}={value}" for name, value in wish.arguments.items() if name in PROXIES)
-        moment = f"SOURCE_DATE_EPOCH={self._moment}"
-        env = step.env if "SOURCE_DATE_EPOCH" in self._draft.variables else (*step.env, moment)
-        what = f"RUN {self._draft.arguments_shown()}{' '.join(step.arguments)}"
-        self._add(item.source, step._replace(env=env, hosts=wish.hosts, hidden_env=proxies), what)
-
-    def _copy(self, item: Copy | Add) -> None:
-        draft = self._draft
-        origin = Source("context")
-        if isinstance(item, Copy) and item.from_:
-            origin = self._origin(item.source, item.from_)
-        where = item.destination
-        destination = draft.resolve(where)
-        if where.endswith(("/", "/.")) or where in (".", ""):
-            destination = destination.rstrip("/") + "/"
-        step = CopyStep(
-            origin=origin,
-            sources=item.sources,
-            destination=destination,
-            inline=tuple(Inline(document.name, document.content) for document in item.documents),
-            owner=item.chown,
-            mode=item.chmod,
-            link=item.link,
-            excludes=item.excludes,
-        )
-        if isinstance(item, Copy):
-            step = step._replace(parents=item.parents)
-        else:
-            step = step._replace(
-                add=True, unpack=item.unpack, checksum=item.checksum, keep_git_dir=bool(item.keep_git_dir)
-            )
-        if item.sources and (step.checksum or any(map(_may_be_remote, item.sources))):
-            step = step._replace(remote=_is_remote(item.source, step))
-        self._add(item.source, step, _shown(item))
-
-    def _workdir(self, item: Workdir) -> None:
-        path = self._draft.enter(item.path)
-        if path == "/":
-            self._draft.note("WORKDIR /")
-        else:
-            self._add(item.source, WorkdirStep(path, self._draft.user), f"WORKDIR {path}")
-
-    def _origin(self, instruction: Instruction, name: str) -> Source:
-        """What a `--from` or `from=` means."""
-        wish = self._planner.wish
-        if name in wish.contexts:
-            return Source("context", name)
-        number = None if name in wish.images else self._planner.stage_named(name, self._stage.number)
-        if number is None and name.isdigit() and name not in wish.images:
-            number = int(name)
-            if number >= self._stage.number:
-                raise mistake(instruction, f"there is no stage {name} before this one")
-        if number is not None:
-            self._planner.stage(number)
-            return self._used(Source("stage", stage=number))
-        if name == "scratch":
-            return Source("empty")
-        if any(stage.name == name.lower() for stage in self._planner.dockerfile.stages):
-            raise mistake(instruction, f"stage {name!r} must be defined before the stage that copies from it")
-        reference = wish.images.get(name, name)
-        try:
-            self._planner.image(reference, instruction.span)
-        except NotFoundError as error:
-            known = [stage.name for stage in self._planner.dockerfile.stages if stage.name]
-            hint = did_you_mean(name, known, error.hint)
-            raise DockerfileError(
-                f"no stage or image {name!r}: {error.message}", instruction.span,
-                line=instruction.original, hint=hint,
-            ) from error  # fmt: skip
-        return self._used(Source("image", reference))
-
-    def _used(self, source: Source) -> Source:
-        self._uses[source] = None
-        return source
-
-    def _add(self, instruction: Instruction, action: Any, what: str) -> None:
-        entry = self._draft.note(what, empty=False)
-        keyword, _, rest = instruction.original.partition(" ")
-        title = self._title(f"{keyword.upper()} {rest.strip()}", len(self._steps) + 2)
-        self._steps.append(Step(action, title, what, entry, instruction.span, self._fresh))
-
-    def _title(self, text: str, position: int) -> str:
-        name = f"{self._stage.name} " if self._stage.name else ""
-        width = len(str(self._total))
-        return f"[{name}{position:>{width}}/{self._total}] {text}"
-
-
-def _may_be_remote(source: str) -> bool:
-    return "://" in source or source.startswith(("git@", "github.com/"))
-
-
-def _is_remote(instruction: Instruction, step: CopyStep) -> bool:
-    """Whether something must be fetched; a COPY cannot do that."""
-    from devbox.build import add
-
-    try:
-        add.check_sources(step.sources, step.checksum, add=step.add)
-        return any(add.kind_of(source) != "local" for source in step.sources)
-    except UsageError as error:
-        raise mistake(instruction, error.message, error.hint) from error
-
-
-def _shown(item: Copy | Add) -> str:
-    flags = [f"--from={item.from_}"] if isinstance(item, Copy) and item.from_ else []
-    flags += [f"--chown={item.chown}"] if item.chown else []
-    flags += [f"--chmod={item.chmod}"] if item.chmod else []
-    flags += ["--link"] if item.link else []
-    names = [*item.sources, *(f"<<{document.name}" for document in item.documents)]
-    return " ".join([item.source.keyword.upper(), *flags, *names, item.destination])
 
 
 def _epoch(arguments: Mapping[str, str]) -> int | None:

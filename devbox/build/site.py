@@ -16,7 +16,7 @@ from devbox.build import keys
 from devbox.build.events import Ended, Outcome, Printed, Started, Tell
 from devbox.build.ignore import Matcher
 from devbox.build.masking import Masker
-from devbox.build.plan import Plan
+from devbox.build.planned import Plan
 from devbox.build.steps import Given, Source
 from devbox.build.stop import Stop, StoppedError
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from devbox.build import lint
 from devbox.build.context import Context as Opened
 from devbox.build.lines import read_checks
-from devbox.build.plan import Plan, Wish
+from devbox.build.planned import Plan, Wish
 from devbox.build.split import SplitError
 from devbox.build.syntax import Checks, Dockerfile, Notice
 from devbox.cli.context import Context

@@ -20,7 +20,8 @@ from devbox.build.context import Context as Opened
 from devbox.build.context import Wish as Wanted
 from devbox.build.context import opened_context, opened_directory
 from devbox.build.graph import Built, carry_out
-from devbox.build.plan import Plan, Wish, plan
+from devbox.build.plan import plan
+from devbox.build.planned import Plan, Wish
 from devbox.build.platforms import Platforms
 from devbox.build.site import Files, Settings
 from devbox.build.steps import Given

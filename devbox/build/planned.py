@@ -1,0 +1,62 @@
+"""What a build plans with and comes to: the wish, bases, stages (types only)."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from devbox.build.draft import Draft
+from devbox.build.platforms import Platforms
+from devbox.build.steps import Network, Source, Step
+from devbox.model.image import Image
+
+
+class Base(NamedTuple):
+    """An image that a stage begins with or takes files from."""
+
+    image: Image
+    document: Mapping[str, Any]
+    """its config"""
+
+
+class Wish(NamedTuple):
+    """What the command line says about what is built."""
+
+    target: str = ""
+    arguments: Mapping[str, str] = {}
+    platforms: Platforms = Platforms()
+    network: Network = "default"
+    hosts: tuple[str, ...] = ()
+    fresh: bool = False
+    """--no-cache"""
+    fresh_stages: tuple[str, ...] = ()
+    """--no-cache-filter"""
+    contexts: frozenset[str] = frozenset()
+    """names of --build-context that are directories"""
+    images: Mapping[str, str] = {}
+    """those that are images"""
+    insecure: bool = False
+    """--allow security.insecure"""
+    host_network: bool = True
+
+
+class StagePlan(NamedTuple):
+    """A stage that is needed."""
+
+    number: int
+    name: str
+    base: Source
+    title: str
+    """of its FROM, for progress"""
+    steps: tuple[Step, ...]
+    uses: tuple[Source, ...]
+    """what else its steps read: stages, images"""
+    draft: Draft
+    moment: int
+    """the time that its new files get"""
+
+
+class Plan(NamedTuple):
+    """Stages in an order in which each comes after those it needs; the last one is what is wanted."""
+
+    stages: tuple[StagePlan, ...]
+    images: Mapping[str, Base]
+    """by the names that sources have"""
