@@ -20,6 +20,7 @@ from devbox.system import procfs
 
 _VERSION = b"devbox build 1\0"
 _MEMO_SECONDS = 30 * 86400.0
+_MOMENT_SECONDS = 300.0
 
 
 class Step(NamedTuple):
@@ -97,12 +98,19 @@ def only(store: Store, key: str, check: Callable[[], None]) -> contextlib.Abstra
 
 
 def settle(store: Store, keys: Iterable[str], memos: Iterable[str]) -> None:
-    """[tx] Note that a build that ends well, and has synced what it made, has used these."""
+    """[tx] Note that a build that ends well, and has synced what it made, has used these.
+
+    Nothing is written for what was used a moment ago: a build that finds everything should not wait for the disk.
+    """
     now = time.time()
+    recent = now - _MOMENT_SECONDS
     store.db.executemany(
-        "UPDATE build_steps SET used = ?, boot_id = '' WHERE key = ?", [(now, key) for key in keys]
+        "UPDATE build_steps SET used = ?, boot_id = '' WHERE key = ? AND (used < ? OR boot_id <> '')",
+        [(now, key, recent) for key in keys],
     )
-    store.db.executemany("UPDATE build_memos SET used = ? WHERE key = ?", [(now, key) for key in memos])
+    store.db.executemany(
+        "UPDATE build_memos SET used = ? WHERE key = ? AND used < ?", [(now, key, recent) for key in memos]
+    )
     store.db.execute("DELETE FROM build_memos WHERE used < ?", (now - _MEMO_SECONDS,))
 
 
