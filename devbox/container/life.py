@@ -36,7 +36,7 @@ def stop(store: Store, container_id: str, *, timeout: int | None = None, number:
 
     One that does not run, or waits to be restarted, will not be restarted. `number` overrides its stop signal.
     """
-    container = _forbid_restart(store, container_id)
+    container = _last_run(store, container_id)
     if not is_running(container):
         _settle(store, container_id)
         return
@@ -71,7 +71,7 @@ def kill(store: Store, container_id: str, number: int = signal.SIGKILL) -> None:
 
 def remove(store: Store, container_id: str, *, force: bool = False, volumes_too: bool = False) -> None:
     """Delete a container and what only it has; a running one only by `force`, which kills it first."""
-    container = _forbid_restart(store, container_id) if force else records.by_id(store, container_id)
+    container = _last_run(store, container_id) if force else records.by_id(store, container_id)
     if is_running(container):
         if not force:
             raise ConflictError(
@@ -99,7 +99,7 @@ def killed(store: Store, container_ids: Iterable[str]) -> Iterator[None]:
         running = []
         for container_id in container_ids:
             try:
-                container = _forbid_restart(store, container_id)
+                container = _last_run(store, container_id)
             except NotFoundError:
                 continue
             promise = locks.try_exit(store.root, container_id)
@@ -283,6 +283,18 @@ def _forbid_restart(store: Store, container_id: str) -> Container:
             (container_id,),
         )
     return records.by_id(store, container_id)
+
+
+def _last_run(store: Store, container_id: str) -> Container:
+    """Forbid restarts, and wait for one that is under way; the container may run then, but for the last time."""
+    while True:
+        container = _forbid_restart(store, container_id)
+        if is_running(container):
+            return container
+        with locks.operation(store.root, container_id):
+            container = records.by_id(store, container_id)
+        if not is_running(container):
+            return container
 
 
 def _book_or_await(store: Store, container: Container, *, promised: bool) -> None:

@@ -47,7 +47,7 @@ def bring_back(store: Store, container_id: str) -> None:
     if single is None:
         return
     try:
-        while _waited(store, container_id):
+        while _waited(store, container_id, single):
             try:
                 start(store, container_id, restart=True)
                 return
@@ -59,21 +59,35 @@ def bring_back(store: Store, container_id: str) -> None:
         os.close(single)
 
 
-def _waited(store: Store, container_id: str) -> bool:
-    """Sleep for the back-off; whether the container still waits to be restarted then."""
+def _waited(store: Store, container_id: str, memory: int) -> bool:
+    """Sleep for the back-off; whether the container still waits to be restarted then.
+
+    `memory` is the lock's file, which remembers how long the last one was.
+    """
     try:
-        container = records.by_id(store, container_id)
-        time.sleep(backoff(container))
+        seconds = backoff(records.by_id(store, container_id), _remembered(memory))
+        os.pwrite(memory, b"%-20r" % seconds, 0)
+        time.sleep(seconds)
         return records.by_id(store, container_id).status == "restarting"
     except NotFoundError:
         return False
 
 
-def backoff(container: Container) -> float:
-    """Seconds to wait before the next start: 0.1, doubled with each restart, at most a minute."""
-    if container.finished - container.started >= STEADY_SECONDS:
+def _remembered(memory: int) -> float:
+    try:
+        return float(os.pread(memory, 20, 0))
+    except ValueError:
+        return 0.0
+
+
+def backoff(container: Container, last: float) -> float:
+    """Seconds to wait before the next start: 0.1, doubled each time, at most a minute.
+
+    It begins anew after a start by hand and after a steady run.
+    """
+    if not container.restart_count or container.finished - container.started >= STEADY_SECONDS:
         return BACKOFF_FIRST_SECONDS
-    return min(BACKOFF_FIRST_SECONDS * 2.0 ** min(container.restart_count, 10), BACKOFF_MAXIMUM_SECONDS)
+    return min(max(last * 2, BACKOFF_FIRST_SECONDS), BACKOFF_MAXIMUM_SECONDS)
 
 
 def _count_failure(store: Store, container_id: str, error: DevboxError) -> None:

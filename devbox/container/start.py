@@ -45,9 +45,9 @@ def start(
 ) -> Container:
     """Start a container that does not run; one that runs is left alone and returned as it is.
 
-    `console_size` is the rows and columns of the terminal that is to be attached. `restart` keeps counting
-    restarts instead of starting at 0. Raises StateError for a paused container, ConflictError for a taken port or
-    address, 126/127 errors for its command; all of it is undone then.
+    `console_size` is the rows and columns of the terminal that is to be attached. `restart` starts only
+    one that is "restarting", and counts on instead of from 0. Raises StateError for a paused container,
+    ConflictError for a taken port or address, 126/127 errors for its command; all of it is undone then.
     """
     with locks.operation(store.root, container_id):
         container = records.by_id(store, container_id)
@@ -57,6 +57,8 @@ def start(
             )
         if container.status == "running" and is_running(container):
             return container
+        if restart and container.status != "restarting":
+            return container  # it was stopped meanwhile
         links.check_running(store, container)
         with _undone_on_failure(store, container):
             started = _start(store, container, attach, console_size)

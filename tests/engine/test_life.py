@@ -225,3 +225,15 @@ def test_after_a_reboot_those_whose_policy_wants_it_run_again(fresh_box: Box) ->
     fresh_box("internal", "boot", "--root", root, "--run", root + "/run")
     assert set(fresh_box.out("ps", "--format", "{{.Names}}").split()) == {"a", "u"}
     assert fresh_box.out("inspect", "-f", "{{.State.Status}}", "n") == "exited"
+
+
+@pytest.mark.parametrize("words", [("stop", "-t", "0"), ("rm", "-f")])
+def test_a_restart_that_is_under_way_does_not_outlive_a_stop(box: Box, name: str, words: tuple[str, ...]) -> None:
+    for delay in (0.1, 0.15, 0.2, 0.3):
+        box("run", "-d", "--restart", "always", "--name", name, "busybox", "true")
+        time.sleep(delay)
+        box(*words, name)
+        if words[0] != "rm":
+            time.sleep(0.4)
+            assert state(box, name) == "exited"
+            box("rm", name)

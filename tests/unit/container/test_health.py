@@ -82,6 +82,11 @@ def test_who_comes_back(policy: RestartPolicy, fields: dict[str, Any], back: boo
 
 def test_the_back_off_doubles_to_a_minute_and_starts_anew_after_a_steady_run() -> None:
     always = RestartPolicy("always")
-    times = [backoff(ended(always, started=0.0, finished=1.0, restart_count=n)) for n in (0, 1, 2, 30)]
-    assert times == [0.1, 0.2, 0.4, 60.0]
-    assert backoff(ended(always, started=0.0, finished=11.0, restart_count=30)) == 0.1
+    times = [0.0]
+    for count in range(30):
+        times.append(backoff(ended(always, started=0.0, finished=1.0, restart_count=count), times[-1]))
+    assert times[1:4] == [0.1, 0.2, 0.4]
+    assert times[-1] == 60.0
+    assert backoff(ended(always, started=0.0, finished=11.0, restart_count=30), 60.0) == 0.1
+    assert backoff(ended(always, started=0.0, finished=1.0, restart_count=31), 0.1) == 0.2
+    assert backoff(ended(always, started=9.0, finished=1.0, restart_count=31), 0.2) == 0.4, "the clock went back"
