@@ -56,6 +56,7 @@ class RunMount(NamedTuple):
     origin: str = ""
     """`source`"""
     target: str = ""
+    """relative to the working directory, which "" means"""
     readonly: bool = True
     size: int = 0
     """bytes of a tmpfs, 0 for no limit"""
@@ -133,8 +134,6 @@ def _check_keys(kind: str, values: dict[str, str]) -> None:
             )
     if kind == "secret":
         _check_secret(values)
-    if kind in ("bind", "cache", "tmpfs") and not values.get("target"):
-        raise UsageError(f"the {kind} mount has no target", hint="write target=/PATH")
 
 
 def _check_secret(values: dict[str, str]) -> None:

@@ -53,7 +53,8 @@ def _text(heredoc: Heredoc) -> str:
 
 
 def _mount(item: Run, draft: Draft, mount: RunMount, origin: Source | None) -> MountWish:
-    target = draft.resolve(mount.target) if mount.target else ""
+    # what names no target is shown where the command runs; a secret or a socket has a place of its own
+    target = draft.resolve(mount.target) if mount.target or mount.kind in ("bind", "cache", "tmpfs") else ""
     if target == "/":
         raise mistake(item.source, f"invalid mount target {mount.target!r}", "name a directory below /")
     wish = MountWish(

@@ -17,7 +17,7 @@ from devbox.build.ignore import Matcher, clean, is_wild, wildcard
 from devbox.errors import NotFoundError, RefusedError
 from devbox.system.walk import FAULTS, open_beneath, opened
 
-ENTRIES_MAX = 1_000_000
+ENTRIES_MAX = 500_000
 _PATH_MAX = 4095
 _LINKS_MAX = 255
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW

@@ -138,3 +138,10 @@ def test_mistakes_have_a_place(text: str, message: str) -> None:
     with pytest.raises(DockerfileError, match=message) as caught:
         planned(text)
     assert str(caught.value).startswith("Dockerfile:")
+
+
+def test_a_mount_without_a_target_is_where_the_command_runs() -> None:
+    run = run_of(last("FROM a\nWORKDIR /src\nRUN --mount=type=bind --mount=type=secret,id=s,env=S true"))
+    assert [(mount.kind, mount.target) for mount in run.mounts] == [("bind", "/src"), ("secret", "")]
+    with pytest.raises(DockerfileError, match="invalid mount target"):
+        planned("FROM a\nRUN --mount=type=bind true")
