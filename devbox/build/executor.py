@@ -52,8 +52,8 @@ class Workshop(NamedTuple):
     moment: int
     """the time that files get which are written now"""
     layers_of: LayersOf
-    context: Callable[[str, str], str]
-    """makes a context visible at an empty directory, given its name and that directory; its path"""
+    context: Callable[[str, str, str], str]
+    """makes what a named context has at a path visible in an empty directory; that directory"""
     debug: Callable[[], contextlib.AbstractContextManager[None]] | None = None
     """surrounds a shell in a step that failed, where one is wanted"""
 
@@ -124,13 +124,13 @@ def _own_files(shop: Workshop, step: RunStep, maker: Maker) -> None:
         maker.file(f"/dev/pipes/{name}", text.encode(), mode=0o755)
 
 
-def _show(shop: Workshop, origin: Source, place: str) -> str:
-    """Make a source visible in the private mount namespace that we are in."""
+def _show(shop: Workshop, origin: Source, path: str, place: str) -> str:
+    """Make a source visible as far as a path in it, in the private mount namespace that we are in."""
     match origin.kind:
         case "empty":
             return place
         case "context":
-            return shop.context(origin.name, place)
+            return shop.context(origin.name, path, place)
         case _:
             return overlay.mount_layers(shop.store, shop.layers_of(origin), place)
 

@@ -189,9 +189,10 @@ class Maker(Bench):
 
     # --- RUN
 
-    def _show_context(self, name: str, place: str) -> str:
+    def _show_context(self, name: str, path: str, place: str) -> str:
         """A context as RUN --mount=type=bind sees it: what is excluded is not there."""
-        selection = self.selected(Source("context", name), ("/",))
+        source = path.lstrip("/") or "/"
+        selection = self.selected(Source("context", name), (source,), parents=source != "/")
         how = copy.How(owner=(0, 0), keep_times=True)
         with opened(open_root(place)) as root:
             copy.write(selection, root, "/", how, self.site.stop.check)

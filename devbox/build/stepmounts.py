@@ -19,7 +19,7 @@ from devbox.build.selecting import select
 from devbox.build.steps import Given, MountWish, Source
 from devbox.build.waiting import acquire
 from devbox.container.spec import MountEntry
-from devbox.errors import NotFoundError, RefusedError
+from devbox.errors import NotFoundError, UsageError
 from devbox.store.database import Store
 from devbox.system.files import write_all
 from devbox.system.locks import open_lock
@@ -29,8 +29,8 @@ from devbox.system.walk import make_directories, open_in_root, open_root, opened
 _SECRET_MODE = 0o400
 _AGENT = "/run/buildkit/ssh_agent"
 
-Show = Callable[[Source, str], str]
-"""makes a source visible: its directory, given an empty one that may be used for it"""
+Show = Callable[[Source, str, str], str]
+"""makes a source visible as far as a path in it: its directory, given an empty one that may be used for it"""
 
 
 class Made(NamedTuple):
@@ -98,7 +98,7 @@ class Maker:
 
     def _bind(self, wish: MountWish, place: str) -> None:
         os.mkdir(place + "/source", 0o755)
-        with opened(open_root(self._show(wish.origin, place + "/source"))) as root:
+        with opened(open_root(self._show(wish.origin, wish.path, place + "/source"))) as root:
             source = _pinned(root, wish, place + "/pinned")
         if not wish.read_only:
             source = self._over(source, place)
@@ -108,7 +108,9 @@ class Maker:
     def _over(self, source: str, place: str) -> str:
         """A writable view of a directory, whose changes are thrown away."""
         if not os.path.isdir(source):
-            return source if os.path.islink(source) else _copied(source, place + "/copy")
+            import shutil
+
+            return str(shutil.copyfile(source, place + "/copy"))
         for name in ("upper", "work", "view"):
             os.mkdir(f"{place}/{name}", 0o755)
         os.chdir(place)
@@ -155,7 +157,7 @@ class Maker:
         os.chmod(fresh, 0o755 if wish.mode is None else wish.mode)
         if wish.origin.kind != "empty":
             os.mkdir(place + "/source", 0o755)
-            with opened(open_root(self._show(wish.origin, place + "/source"))) as root:
+            with opened(open_root(self._show(wish.origin, wish.path, place + "/source"))) as root:
                 self._fill(root, wish.path, fresh)
         with contextlib.suppress(OSError):  # somebody else was first
             os.rename(fresh, path + "/data")
@@ -196,6 +198,10 @@ class Maker:
                     hint="devbox build --ssh default, with SSH_AUTH_SOCK set",
                 )
             return
+        if wish.uid or wish.gid or wish.mode not in (None, 0o600):
+            raise UsageError(
+                "an SSH agent is given to root only", hint="leave uid, gid and mode of the mount away"
+            )
         target = wish.target or f"{_AGENT}.{sum(entry.target.startswith(_AGENT) for entry in self._entries)}"
         self._entries.append(MountEntry(socket, target, "bind", ("bind", "ro", "rprivate")))
         self._env.append(f"SSH_AUTH_SOCK={target}")
@@ -211,12 +217,6 @@ def _pinned(root: int, wish: MountWish, place: str) -> str:
         ) from error
     with opened(found):
         return pin(found, place)
-
-
-def _copied(source: str, target: str) -> str:
-    import shutil
-
-    return str(shutil.copyfile(source, target))
 
 
 def _write(path: str, data: bytes, mode: int, owner: tuple[int, int]) -> None:
@@ -235,8 +235,7 @@ def _cache_id(store: Store, key: str) -> int:
             db.execute("UPDATE build_mounts SET used = ? WHERE id = ?", (now, row["id"]))
             return int(row["id"])
         cursor = db.execute("INSERT INTO build_mounts (key, created, used) VALUES (?, ?, ?)", (key, now, now))
-        if cursor.lastrowid is None:
-            raise RefusedError("the state file gives no ids")
+        assert cursor.lastrowid is not None
         return cursor.lastrowid
 
 

@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -200,6 +201,19 @@ def test_other_mounts_are_seen_and_leave_nothing(build: Builder) -> None:
     assert [line.split()[-1] for line in said.splitlines() if line.split()[-1:] in (["file"], ["o"], ["ignored"])]
     assert "ignored" not in said.replace("d/ignored", "")
     assert build.run("sh", "-c", "ls -d /t /d /o 2>/dev/null || true") == ""
+
+
+def test_an_agent_reaches_the_step_that_asks_for_it(build: Builder, tmp_path: Path) -> None:
+    line = "FROM busybox\nRUN --mount=type=ssh,required test -S $SSH_AUTH_SOCK\nRUN test -z $SSH_AUTH_SOCK\n"
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(tmp_path / "agent"))
+        given = ("--ssh", f"default={tmp_path}/agent")
+        build(line, *given)
+    assert build.run("sh", "-c", "ls -A /run 2>/dev/null || true") == ""
+    assert "which was not given" in build.fails(line, "--no-cache")
+    assert "given to root only" in build.fails(
+        "FROM busybox\nRUN --mount=type=ssh,uid=7 true\n", "--ssh", f"default={tmp_path}/agent"
+    )
 
 
 @pytest.mark.parametrize(("mode", "lines"), [("none", 0), ("default", 1)])
