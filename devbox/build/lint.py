@@ -251,12 +251,18 @@ class _Linter:
                 source = clean(word)
                 if "$" in word or word.startswith("<<") or re.match("https?://|git@", word):
                     continue
-                if matcher.excluded(source) if source != "/" else False:
+                if _is_ignored(source, matcher):
                     command = instruction.keyword.capitalize()
                     message = (
                         f"Attempting to {command} file {json.dumps(source)} that is excluded by .dockerignore"
                     )
                     self.report("CopyIgnoredFile", message, instruction.span, instruction.comment)
+
+
+def _is_ignored(source: str, matcher: Matcher) -> bool:
+    if source in (".", "/"):
+        return any(clean(line) in ("*", "**", "**/*") for line in matcher.lines)
+    return matcher.excluded(source)
 
 
 def _silent(name: str, message: str, span: Span, comment: Sequence[str] = ()) -> None:

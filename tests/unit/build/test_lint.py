@@ -182,6 +182,10 @@ def test_copying_what_is_ignored() -> None:
         '2 CopyIgnoredFile: Attempting to Copy file "a.log" that is excluded by .dockerignore',
         '4 CopyIgnoredFile: Attempting to Add file "b.log" that is excluded by .dockerignore',
     ]
+    everything = PLAIN._replace(matcher=Matcher(["**/*"]))
+    assert found("FROM a\nCOPY . /x", everything) == [
+        '2 CopyIgnoredFile: Attempting to Copy file "." that is excluded by .dockerignore'
+    ]
     taking_back = PLAIN._replace(matcher=Matcher(["secret", "!secret/x"]))
     assert found("FROM a\nCOPY secret /x", taking_back) == []
 
