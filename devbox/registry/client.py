@@ -64,13 +64,13 @@ class Client:
         *,
         actions: str = "pull",
         known: Credentials | None = None,
-        scope: str | None = None,
+        scope: str = "",
     ) -> None:
         self.endpoint = endpoint
         self.environ = environ
-        self._actions = actions
         self._known = known
-        self._scope = scope
+        own = f"repository:{endpoint.path}:{actions}" if endpoint.path else ""
+        self._scopes = [each for each in (scope, own) if each]
         self._connections: dict[tuple[str, bool], Connection] = {}
         self._plain = False
         self._authorization = ""
@@ -78,7 +78,8 @@ class Client:
 
     def twin(self) -> Client:
         """Another one for another thread, that knows what this one has learned."""
-        other = Client(self.endpoint, self.environ, actions=self._actions, known=self._known, scope=self._scope)
+        other = Client(self.endpoint, self.environ, known=self._known)
+        other._scopes = [*self._scopes]
         other._plain, other._authorization = self._plain, self._authorization
         return other
 
@@ -237,20 +238,7 @@ class Client:
 
     def _token(self, parameters: Mapping[str, str], known: Credentials | None) -> str:
         """A token of the authority that the registry names."""
-        realm = parameters.get("realm", "")
-        scope = parameters.get("scope", "") if self._scope is None else self._scope
-        if self._scope is None and self.endpoint.path:
-            scope = f"repository:{self.endpoint.path}:{self._actions}"
-        query = {key: value for key, value in (("service", parameters.get("service")), ("scope", scope)) if value}
-        if known is not None and known.is_token:
-            form = {**query, "grant_type": "refresh_token", "client_id": "devbox", "refresh_token": known.password}
-            kind = {"Content-Type": "application/x-www-form-urlencoded"}
-            asked = Asked("POST", realm, kind, urllib.parse.urlencode(form).encode())
-        else:
-            joint = "&" if "?" in realm else "?"
-            secret = {"Authorization": _basic(known)} if known else {}
-            asked = Asked("GET", realm + joint + urllib.parse.urlencode(query), secret)
-        answer = self._of_authority(asked)
+        answer = self._of_authority(self._token_request(parameters, known))
         try:
             fields = json.loads(answer)
             token = fields.get("token") or fields["access_token"]
@@ -259,6 +247,27 @@ class Client:
         if not isinstance(token, str) or not token.isprintable() or not token.isascii():
             raise RegistryError(f"the authority of {self.endpoint.host} answers what is no token")
         return token
+
+    def _token_request(self, parameters: Mapping[str, str], known: Credentials | None) -> Asked:
+        realm = parameters.get("realm", "")
+        scopes = self._scopes or [parameters.get("scope", "")]
+        query = [("service", parameters.get("service", "")), *(("scope", scope) for scope in scopes)]
+        query = [(key, value) for key, value in query if value]
+        if known is not None and known.is_token:
+            form = {**dict(query), "scope": " ".join(scopes), "refresh_token": known.password}
+            form |= {"grant_type": "refresh_token", "client_id": "devbox"}
+            kind = {"Content-Type": "application/x-www-form-urlencoded"}
+            return Asked("POST", realm, kind, urllib.parse.urlencode(form).encode())
+        joint = "&" if "?" in realm else "?"
+        secret = {"Authorization": _basic(known)} if known else {}
+        return Asked("GET", realm + joint + urllib.parse.urlencode(query), secret)
+
+    def widen(self, path: str) -> None:
+        """Have the next token let us read another repository, too."""
+        scope = f"repository:{path}:pull"
+        if self._authorization.startswith("Bearer ") and scope not in self._scopes:
+            self._scopes.append(scope)
+            self._authorization = ""
 
     def _of_authority(self, asked: Asked) -> bytes:
         response = self._send(asked)  # never redirected: the password is in it

@@ -148,6 +148,7 @@ class Repository:
 
     def mount(self, digest: str, path: str) -> bool:
         """Take a blob of another repository of the same registry, if the registry allows it."""
+        self.client.widen(path)
         query = urllib.parse.urlencode({"mount": digest, "from": path})
         asked = Asked("POST", f"{self._base}/blobs/uploads/?{query}", {"Content-Length": "0"})
         try:
@@ -278,7 +279,7 @@ def find(
 
 def log_in(place: Endpoint, known: Credentials, environ: Mapping[str, str]) -> None:
     """See that a registry takes these credentials; RegistryError when it does not."""
-    client = Client(place, environ, known=known, scope="")
+    client = Client(place, environ, known=known)
     client.ask(Asked("GET", "/v2/"), most=DOCUMENT_MAX)
     client.close()
 

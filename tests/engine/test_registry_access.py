@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.engine.conftest import Box
-from tests.engine.image_archives import Layout, member, tar
+from tests.engine.image_archives import LAYER, Layout, member, tar
 from tests.engine.registries import PASSWORD, STRICT, USER, Handler, Liar, Registry, registry, serving
 
 FILE = tar(member("file", b"x" * 100))
@@ -213,6 +214,33 @@ class TestTokens:
         self.guard(liar, answer, realm=realm)
         assert said in fresh_box.fails("pull", f"{liar.host}/x:1")
         assert fresh_box.out("images", "-aq") == ""
+
+    def test_a_mount_asks_for_both_repositories(self, fresh_box: Box, liar: Liar) -> None:
+        squeezed = liar.add(gzip.compress(FILE))
+        liar.layers = [squeezed]
+        liar.manifest["layers"] = [{**squeezed, "mediaType": LAYER + "+gzip"}]
+        fresh_box("pull", "-q", f"{liar.host}/x:1")
+        fresh_box("tag", f"{liar.host}/x:1", f"{liar.host}/y:1")
+        self.guard(liar, '{"token": "good"}')
+
+        def guarded(status: int) -> Callable[[Handler], None]:
+            def act(handler: Handler) -> None:
+                handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
+                if handler.headers.get("Authorization") == "Bearer good":
+                    handler.reply(status)
+                else:
+                    challenge = f'Bearer realm="http://{liar.host}/token"'
+                    handler.reply(401, b"{}", {"WWW-Authenticate": challenge})
+
+            return act
+
+        liar.answer(f"/v2/y/blobs/{liar.layers[0]['digest']}", guarded(404))
+        liar.answer("/v2/y/blobs/uploads/", guarded(201))
+        liar.answer("/v2/y/manifests/1", guarded(201))
+        assert "Mounted from x" in fresh_box.out("push", f"{liar.host}/y:1")
+        first, second = liar.requests("/token")
+        assert first == "GET /token?scope=repository%3Ay%3Apull%2Cpush"
+        assert second == first + "&scope=repository%3Ax%3Apull"
 
     def test_no_secret_goes_along_to_another_host(self, fresh_box: Box, liar: Liar) -> None:
         self.guard(liar, '{"token": "good"}')
