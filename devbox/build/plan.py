@@ -50,7 +50,8 @@ class _Planner:
         self.globals = self._global_arguments()
 
     def _global_arguments(self) -> dict[str, str]:
-        known = {**self.wish.platforms.variables(), "TARGETSTAGE": self.wish.target or "default"}
+        target = self.wish.target or self.dockerfile.stages[-1].name or "default"
+        known = {**self.wish.platforms.variables(), "TARGETSTAGE": target}
         known.update((name, self.wish.arguments[name]) for name in known.keys() & self.wish.arguments.keys())
         for instruction in self.dockerfile.global_args:
             item = typed(instruction)

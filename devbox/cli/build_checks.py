@@ -33,7 +33,7 @@ def check(context: Context, dockerfile: Dockerfile, opened: Opened, wish: Wish, 
             return None
         return _variables(image.config.env)
 
-    found = lint.lint(dockerfile, _setting(wish, opened)._replace(base_environment=environment))
+    found = lint.lint(dockerfile, _setting(dockerfile, wish, opened)._replace(base_environment=environment))
     if not found:
         context.out("Check complete, no warnings found.")
         return 0
@@ -52,7 +52,7 @@ def warnings(dockerfile: Dockerfile, opened: Opened, wish: Wish, plan: Plan) -> 
         return None if known is None else _variables(known.image.config.env)
 
     stages = frozenset(stage.number for stage in plan.stages)
-    setting = _setting(wish, opened)._replace(base_environment=environment, stages=stages)
+    setting = _setting(dockerfile, wish, opened)._replace(base_environment=environment, stages=stages)
     found = lint.lint(dockerfile, setting)
     error = lint.violation(dockerfile, found, setting.checks)
     if error is not None:
@@ -67,10 +67,11 @@ def summary(found: Sequence[Notice]) -> str:
     return escape("\n".join([f"{many} found ('build --check' tells more):", *told]))
 
 
-def _setting(wish: Wish, opened: Opened) -> lint.Setting:
+def _setting(dockerfile: Dockerfile, wish: Wish, opened: Opened) -> lint.Setting:
+    target = wish.target or dockerfile.stages[-1].name or "default"
     return lint.Setting(
         arguments=wish.arguments,
-        automatic={**wish.platforms.variables(), "TARGETSTAGE": wish.target or "default"},
+        automatic={**wish.platforms.variables(), "TARGETSTAGE": target},
         matcher=opened.matcher,
         checks=_checks(wish.arguments.get(_ARGUMENT)),
     )

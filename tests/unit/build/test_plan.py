@@ -145,3 +145,12 @@ def test_a_mount_without_a_target_is_where_the_command_runs() -> None:
     assert [(mount.kind, mount.target) for mount in run.mounts] == [("bind", "/src"), ("secret", "")]
     with pytest.raises(DockerfileError, match="invalid mount target"):
         planned("FROM a\nRUN --mount=type=bind true")
+
+
+def test_the_wanted_stage_has_a_name_in_a_variable() -> None:
+    def text(name: str) -> str:
+        return f"ARG X=$TARGETSTAGE\nFROM a AS one\nFROM a{name}\nARG X\nRUN true"
+
+    assert "X=two" in run_of(last(text(" AS two"))).env
+    assert "X=default" in run_of(last(text(""))).env
+    assert last(text(" AS two"), target="one").name == "one"
