@@ -1,0 +1,149 @@
+"""The examples: the commands of their READMEs, as they stand there, do what is said."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engine.conftest import Box
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+_BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ONLINE = os.environ.get("DEVBOX_TEST_ONLINE") == "1"
+
+
+class Example:
+    """A copy of an example's folder, in which its README is followed."""
+
+    def __init__(self, box: Box, place: Path, programs: Path, name: str) -> None:
+        self._place = place / name
+        self._env = {**box.env, "PATH": f"{programs}:{os.environ['PATH']}", "BIN": str(programs)}
+        if ONLINE:
+            del self._env["CONTAINERS_REGISTRIES_CONF"]
+        shutil.copytree(EXAMPLES / name, self._place)
+        self._blocks = iter(_BLOCK.findall((self._place / "README.md").read_text()))
+
+    def follow(self, timeout: float = 300) -> str:
+        """Run the next block of the README; what it printed."""
+        command = ["bash", "-euo", "pipefail", "-c", next(self._blocks)]
+        done = subprocess.run(
+            command, cwd=self._place, env=self._env, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def ends(self) -> bool:
+        return next(self._blocks, None) is None
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the program `devbox`."""
+    place = tmp_path_factory.mktemp("programs")
+    (place / "devbox").write_text(f'#!/bin/sh\nexec {sys.executable} -m devbox "$@"\n')
+    (place / "devbox").chmod(0o755)
+    return place
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Box]:
+    """A box with the base images of the examples; in memory, for packages are thousands of files."""
+    with tempfile.TemporaryDirectory(prefix="examples", dir="/dev/shm") as place:
+        box = Box(Path(place) / "root")
+        prepare(box)
+        yield box
+        box.close()
+
+
+def prepare(box: Box) -> None:
+    box.env["PYTHONPATH"] = str(EXAMPLES.parent)
+    box("bootstrap", "busybox")
+    box("bootstrap", "debian:bookworm", "--tag", "debian:bookworm", timeout=300)
+    box("build", "-q", "-t", "debian:bookworm", str(of_this_network(box.root.parent / "base")))
+
+
+def of_this_network(place: Path) -> Path:
+    """A Dockerfile that tells the base image what this machine was told about its network: dates, authorities."""
+    place.mkdir()
+    told = subprocess.run(["apt-config", "dump"], check=True, capture_output=True, text=True).stdout
+    dates = [
+        line for line in told.splitlines() if line.startswith(("Acquire::Check-Valid", "Acquire::Check-Date"))
+    ]
+    (place / "dates").write_text("\n".join(dates))
+    shutil.copytree("/usr/local/share/ca-certificates", place / "authorities")
+    (place / "Dockerfile").write_text(
+        "FROM debian:bookworm\n"
+        "COPY dates /etc/apt/apt.conf.d/dates\n"
+        "COPY authorities /usr/local/share/ca-certificates\n"
+        "ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt\n"
+    )
+    return place
+
+
+@pytest.fixture
+def example(box: Box, tmp_path: Path, programs: Path, request: pytest.FixtureRequest) -> Iterator[Example]:
+    """The example of the test's parameter; its containers and volumes go with it."""
+    example = Example(box, tmp_path, programs, request.param)
+    yield example
+    if containers := box.out("ps", "-aq").split():
+        box("rm", "-f", "-v", *containers)
+    box("volume", "prune", "-f", check=False)
+
+
+@pytest.mark.parametrize("example", ["npm-registry"], indirect=True)
+def test_a_package_is_published_to_a_registry_and_outlives_it(example: Example) -> None:
+    example.follow()
+    published, used = example.follow().split("hello")
+    assert "+ team-greeting@1.0.0" in published
+    assert used == " devbox, from the team's own registry\n"
+    assert "hello devbox" in example.follow()
+    assert example.ends()
+
+
+@pytest.mark.parametrize("example", ["nginx-volume"], indirect=True)
+def test_an_edit_on_the_host_is_the_next_answer(example: Example) -> None:
+    assert example.follow().endswith("<h1>Served from the host</h1>\n")
+    answer = example.follow()
+    assert answer.startswith("<h1>Edited</h1>\n")
+    assert answer.count('"GET / HTTP/1.1" 200') == 2
+    assert example.ends()
+
+
+@pytest.mark.parametrize("example", ["node-redis"], indirect=True)
+def test_a_web_server_counts_in_the_redis_that_is_linked_to_it(example: Example) -> None:
+    assert example.follow().splitlines()[-2:] == ["visitor 1", "visitor 2"]
+    visitors, hosts, *variables = example.follow().splitlines()
+    assert visitors == "2"
+    assert re.fullmatch(r"[0-9.]+\s+db [0-9a-f]{12} redis", hosts)
+    assert f"DB_PORT=tcp://{hosts.split()[0]}:6379" in variables
+    assert example.ends()
+
+
+@pytest.mark.parametrize("example", ["tomcat"], indirect=True)
+def test_an_application_outlives_its_java_server(example: Example) -> None:
+    assert "Two and two is 4, says Apache Tomcat/10" in example.follow()
+    assert "Two and two is 4, says Apache Tomcat/10" in example.follow()
+    assert example.ends()
+
+
+@pytest.mark.skipif(not ONLINE, reason="Jenkins is on Docker Hub: DEVBOX_TEST_ONLINE=1 fetches it")
+@pytest.mark.parametrize("example", ["jenkins"], indirect=True)
+def test_jenkins_keeps_its_home(example: Example) -> None:
+    assert "Jenkins" in example.follow(timeout=900)
+    assert example.follow().splitlines()[-1] == "kept"
+    assert example.ends()
+
+
+@pytest.mark.parametrize("example", ["install-to-host"], indirect=True)
+def test_an_image_installs_a_tool_onto_the_host(example: Example) -> None:
+    assert example.follow().splitlines()[-1] == "nsenter and container-enter are installed"
+    assert example.follow().splitlines()[-1] == "inside"
+    assert example.ends()
