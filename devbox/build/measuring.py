@@ -16,13 +16,13 @@ from devbox.store.root import Root
 
 
 class Measurer:
-    """A thread that measures layers; a context manager, at whose end all that was asked for is found."""
+    """A thread that measures layers; a context manager, at whose good end all that was asked for is found."""
 
     def __init__(self, root: Root) -> None:
         self._root = root
         self._asked: set[int] = set()
         self._queue: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work)
+        self._thread = threading.Thread(target=self._work, daemon=True)
         self._failure: BaseException | None = None
         self.found: dict[int, layers.Prepared] = {}
 
@@ -32,10 +32,10 @@ class Measurer:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            self._root = None  # type: ignore[assignment]
+            return  # it only reads, and nobody waits for what it finds
         self._queue.put(None)
         self._thread.join()
-        if kind is None and self._failure is not None:
+        if self._failure is not None:
             raise self._failure
 
     def measure(self, wanted: Iterable[int]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from devbox.build import build as building
 from devbox.cli.build_options import Output
+from devbox.cli.context import Context
 from devbox.errors import UsageError
 from devbox.model.reference import parse_tagged
 from devbox.store.database import Store
@@ -59,3 +60,15 @@ def write_caches(store: Store, keys: Iterable[str], directories: Sequence[str]) 
 
         for directory in directories:
             carrying.write(store, keys, directory)
+
+
+def push(context: Context, names: Sequence[str], *, quiet: bool) -> None:
+    """Put the image into the registries of its names."""
+    from devbox.cli.progress import progress
+    from devbox.image.pull import How
+    from devbox.image.push import push as push_one
+
+    how = How(context.environ, progress=progress(sys.stderr, quiet=quiet))
+    for name in names:
+        pushed = push_one(context.store, name, how)
+        how.progress.note(f"{name}: digest: {pushed.digest} size: {pushed.size}")

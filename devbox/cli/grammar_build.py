@@ -39,6 +39,8 @@ _RESULT = (
         "-o --output", "DIRECTORY|type=TYPE,...", "Write the files or image: type=local, tar, oci, docker",
         kind="outputs",
     ),
+    flag("--push", "Push the image to the registries of its names"),
+    flag("--load", "Keep the image here, which is done anyway", hidden=True),
     text("--iidfile", "FILE", "Write the image's id to a file", kind="result"),
     text("--metadata-file", "FILE", "Write what was built to a file, as JSON", kind="result"),
     text(

@@ -19,6 +19,7 @@ import pytest
 
 from tests.engine.builds import Builder, executed, leftovers
 from tests.engine.conftest import ENTRY, Box
+from tests.engine.registries import registry
 from tests.engine.terminals import Terminal
 
 
@@ -423,6 +424,23 @@ def test_a_cache_can_be_carried_to_another_store(build: Builder, fresh_box: Box,
     said = other.fails(dockerfile, "--cache-from", f"type=local,src={place}", code=125)
     assert "damaged" in said or "archive" in said
     assert "not supported" in other.fails(dockerfile, "--cache-from", "user/app", code=125)
+
+
+def test_a_build_can_push_what_another_begins_with(build: Builder, fresh_box: Box, tmp_path: Path) -> None:
+    with registry(tmp_path / "registry") as place:
+        name = f"{place.host}/team/base:1"
+        line = ("build", "-q", "-t", name, "--push", "-")
+        build.box(*line, input="FROM busybox\nRUN echo base > /base\n")
+        other = Builder(fresh_box, build.place, "child")
+        said = other(f"FROM {name}\nRUN cat /base > /copy\n")
+        assert "Unable to find image" in said
+        assert other.run("cat", "/copy") == "base"
+        build.box(*line, input="FROM busybox\nRUN echo newer > /base\n")
+        other(f"FROM {name}\nRUN cat /base > /copy\n")
+        assert other.run("cat", "/copy") == "base"
+        other(f"FROM {name}\nRUN cat /base > /copy\n", "--pull")
+        assert other.run("cat", "/copy") == "newer"
+        assert "wants a name" in build.box.fails("build", "--push", "-", input="FROM busybox\n")
 
 
 def test_the_disk_use_counts_the_cache_and_a_system_prune_takes_it(fresh_box: Box, tmp_path: Path) -> None:

@@ -67,9 +67,9 @@ def build(context: Context, invocation: Invocation) -> int:
             build_output.write(work.store, built.state.layers, image, names, output)
         build_output.write_caches(work.store, built.used, caches)
     building.let_go(work.store)
-    if work.warnings and not invocation.flag("quiet"):
-        context.err("\n" + build_checks.summary(work.warnings))
-    _report(context, invocation, image, names)
+    if invocation.flag("push"):
+        build_output.push(context, names, quiet=invocation.flag("quiet"))
+    _report(context, invocation, work.warnings, image, names)
     return 0
 
 
@@ -149,6 +149,8 @@ def _in_a_shell(progress: build_progress.Progress, signals: build_signals.Signal
 def _refuse_what_is_not_there(invocation: Invocation) -> None:
     if invocation.many("annotation"):
         raise UsageError("--annotation is not supported yet", hint="--label says something of an image, too")
+    if invocation.flag("push") and not invocation.many("tag"):
+        raise UsageError("--push wants a name", hint="devbox build --push -t REGISTRY/NAME:TAG ...")
     if invocation.flag("debug") and not os.isatty(0):
         raise UsageError("--debug wants a terminal to open a shell in")
 
@@ -202,8 +204,14 @@ def _shown(form: str) -> Iterator[build_progress.Progress]:
 
 
 def _report(
-    context: Context, invocation: Invocation, image: building.Image | None, names: tuple[str, ...]
+    context: Context,
+    invocation: Invocation,
+    warnings: tuple[Notice, ...],
+    image: building.Image | None,
+    names: tuple[str, ...],
 ) -> None:
+    if warnings and not invocation.flag("quiet"):
+        context.err("\n" + build_checks.summary(warnings))
     if image is None:
         return
     if path := invocation.text("iidfile"):
