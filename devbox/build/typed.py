@@ -52,6 +52,8 @@ def typed(instruction: Instruction) -> Typed:
         names = [keyword.upper() for keyword in split.KEYWORDS]
         hint = did_you_mean(instruction.spelled.upper(), names, f"the instructions are {', '.join(names)}")
         raise mistake(instruction, f"unknown instruction: {instruction.spelled}", hint)
+    if "\0" in "".join(instruction.words) or any("\0" in (value or "") for _, value in instruction.flags):
+        raise mistake(instruction, "a word has a NUL character, which no program and no file name can have")
     return reader(instruction)
 
 
