@@ -109,6 +109,7 @@ def connect(endpoint: Endpoint) -> ChannelLink:
 
     MachineGoneError when nothing answers, RefusedError for another host key, HostError for the rest.
     """
+    hostkey.quiet()
     transport = _transport(endpoint)
     try:
         _check_host_key(transport, endpoint)

@@ -12,10 +12,20 @@ _ATTEMPT = 10.0
 _INTERVAL = 0.3
 
 
+def quiet() -> None:
+    """Keep paramiko from writing what it meets to stderr: that is in the errors that it raises."""
+    import logging
+
+    logger = logging.getLogger("paramiko")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+
+
 def fetch(host: str, port: int, timeout: float) -> str:
     """The key that the server shows, as in known_hosts; waits until it answers, HostError if it never does."""
     import paramiko
 
+    quiet()
     deadline = time.monotonic() + timeout
     while True:
         try:

@@ -92,7 +92,7 @@ def test_a_machine_that_is_switched_off_is_gone(broken: Host) -> None:
     waits = begin(broken, "wait", "stays")
     broken.guest.stop()
     code, told = end(waits)
-    assert (code, "the machine is gone" in told) == (125, True), told
+    assert (code, "gone" in told) == (125, True), told  # or silence, when the last packets were lost
     assert f" at {broken.guest.address[0]}:22: " in broken.fails("ps")
 
 
@@ -104,8 +104,9 @@ def test_silence_is_told_of_in_time_unless_it_was_ours(broken: Host) -> None:
     alone = begin(broken, "wait", "stays", DEVBOX_NO_BROKER="1")
     agents = [pid for pid in {*broken.guest.agents()} - before if descendants(pid)]
     words = ("run", "--rm", "busybox", "sh", "-c", "sleep 14; echo late")
+    running = {*commands(broken)}
     with broken.popen(*words, stdout=subprocess.PIPE, env=broken.env | ALONE) as stopped:
-        time.sleep(1)
+        wait_until(lambda: {*commands(broken)} - running)
         stopped.send_signal(signal.SIGSTOP)
         for pid in (*servers, *agents):
             os.kill(pid, signal.SIGSTOP)
