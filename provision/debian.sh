@@ -55,6 +55,16 @@ install_packages() {
         as_root "${apt[@]}" install -y --no-install-recommends "${wanted[@]}" >/dev/null ||
             fail "apt-get could not install ${wanted[*]}: see its message above"
     fi
+    case " ${wanted[*]} " in
+        *" docker-registry "*) silence docker-registry ;; # the tests start their own, on loopback
+    esac
+}
+
+# Stop a service that a package of ours has brought along, now and after a reboot.
+silence() {
+    if [ -d /run/systemd/system ]; then
+        as_root systemctl disable --quiet --now "$1"
+    fi
 }
 
 packages() {
