@@ -21,6 +21,8 @@ BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_MAXIMUM_SECONDS = 60.0
 STEADY_SECONDS = 10.0
 """a container that ran this long starts its back-off anew"""
+_LOOK_SECONDS = 1.0
+"""so soon the process that waits knows that it waits in vain"""
 
 
 def exited(store: Store, container_id: str) -> None:
@@ -65,9 +67,11 @@ def _waited(store: Store, container_id: str, memory: int) -> bool:
     `memory` is the lock's file, which remembers how long the last one was.
     """
     try:
-        seconds = backoff(records.by_id(store, container_id), _remembered(memory))
-        os.pwrite(memory, b"%-20r" % seconds, 0)
-        time.sleep(seconds)
+        left = backoff(records.by_id(store, container_id), _remembered(memory))
+        os.pwrite(memory, b"%-20r" % left, 0)
+        while left > 0 and records.by_id(store, container_id).status == "restarting":
+            time.sleep(min(left, _LOOK_SECONDS))
+            left -= _LOOK_SECONDS
         return records.by_id(store, container_id).status == "restarting"
     except NotFoundError:
         return False

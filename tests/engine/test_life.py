@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.conftest import Box
+from tests.engine.conftest import Box, leftovers
 
 
 def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
@@ -237,3 +237,13 @@ def test_a_restart_that_is_under_way_does_not_outlive_a_stop(box: Box, name: str
             time.sleep(0.4)
             assert state(box, name) == "exited"
             box("rm", name)
+
+
+def test_nobody_waits_for_a_container_that_is_gone(box: Box, name: str) -> None:
+    container = box.out("run", "-d", "--restart", "always", "--name", name, "busybox", "false")
+    last = box.root / "run" / "locks" / f"{container}.restart"
+    until(lambda: last.exists() and last.read_text())
+    last.write_text(f"{40.0:<20}")
+    until(lambda: last.read_text().strip() == "60.0")
+    box("rm", "-f", name)
+    until(lambda: not [line for line in leftovers(box.root) if container in line])
