@@ -24,8 +24,8 @@ _FETCHED_MODE = 0o600
 
 def kind_of(source: str) -> Literal["local", "url", "git"]:
     """Where a source of ADD comes from. Raises UsageError for a malformed repository URL."""
-    if "://" not in source and "@" not in source and not source.startswith("github.com/"):
-        return "local"
+    if ("://" not in source and "@" not in source) or source.startswith("github.com/"):
+        return "local"  # docker takes github.com/... for a repository as context only
     from devbox.build import giturl
 
     if giturl.parse(source) is not None:
