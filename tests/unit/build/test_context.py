@@ -395,20 +395,21 @@ def test_which_sources_are_repositories(source: str, expected: giturl.GitUrl | N
     assert giturl.parse(source) == expected
 
 
-def test_where_sources_come_from() -> None:
-    sources = (
-        "a",
-        "github.com/o/r",
-        "a@b",
-        "https://h/r",
-        "https://h/r.git",
-        "git@h:r.git",
-        "git://h/r",
-        "./x.git",
-    )
-    assert [add.kind_of(source) for source in sources] == [
-        *("local", "local", "local", "url", "git", "git", "git", "local")
-    ]
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("a", "local"),
+        ("github.com/o/r", "local"),
+        ("a@b", "local"),
+        ("./x.git", "local"),
+        ("https://h/r", "url"),
+        ("https://h/r.git", "git"),
+        ("git@h:r.git", "git"),
+        ("git://h/r", "git"),
+    ],
+)
+def test_where_a_source_comes_from(source: str, kind: str) -> None:
+    assert add.kind_of(source) == kind
 
 
 @pytest.mark.parametrize("source", ["https://h/r.git#--upload-pack=x", "https://h/r.git?x=y", "git@h:r.git#a b"])
