@@ -71,7 +71,15 @@ def remove_strays(root: Root, known: Collection[str]) -> None:
         with contextlib.suppress(FileNotFoundError):
             # one that is being made right now has neither yet
             if now - os.stat(f"{root.locks}/{name}").st_mtime > _STRAY_SECONDS:
-                os.unlink(f"{root.locks}/{name}")
+                _remove_unless_held(f"{root.locks}/{name}")
+
+
+def _remove_unless_held(path: str) -> None:
+    """A step of a build has a lock and no row, for as long as it runs."""
+    fd = try_lock(path)
+    if fd is not None:
+        os.unlink(path)
+        os.close(fd)
 
 
 def _path(root: Root, container_id: str, kind: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,3 +91,25 @@ def test_pruning_takes_nothing_that_a_build_uses(build: Builder) -> None:
         build.box("builder", "prune", "-af")
     assert running.returncode == 0
     assert build.run("cat", "/1") == "1"
+
+
+def test_a_long_step_is_not_taken_for_a_dead_one(build: Builder) -> None:
+    running = subprocess.Popen(
+        [*ENTRY, "build", "-q", "-t", "killed", "-f", "-", str(build.place)],
+        env=build.box.env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    assert running.stdin is not None
+    running.stdin.write(b"FROM busybox\nRUN sleep 3; echo done > /done\n")
+    running.stdin.close()
+    locks = build.box.root / "run/locks"
+    while not (held := list(locks.glob("*.operation"))):
+        time.sleep(0.02)
+    for path in held:
+        os.utime(path, (1, 1))
+    (build.box.root / "tmp/abandoned").mkdir()  # so that the next command looks for what dead ones left
+    for _ in range(3):
+        build.box("ps")
+    assert running.wait(30) == 0
+    assert build.run("cat", "/done") == "done"
