@@ -142,3 +142,38 @@ def test_without_root_and_without_a_root_of_its_own() -> None:
     )  # fmt: skip
     assert done.returncode == 125
     assert "needs root" in done.stderr
+
+
+@contextlib.contextmanager
+def failing_disk(place: Path) -> Iterator[tuple[Path, Path]]:
+    """A disk, and the memory that its blocks are kept in: once that is full, a new block fails with EIO."""
+    memory, mnt = place / "memory", place / "mnt"
+    memory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", memory], check=True)
+    try:
+        with (memory / "disk").open("wb") as file:
+            file.truncate(96 << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-O", "^has_journal", memory / "disk"], check=True)
+        with mounted(memory / "disk", mnt):
+            yield memory, mnt
+    finally:
+        subprocess.run(["umount", "-l", memory], check=True)
+
+
+def test_a_disk_that_fails_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+    with failing_disk(tmp_path) as (memory, place):
+        box = Box(place / "root")
+        box("bootstrap", "busybox")
+        box("create", "--name", "old", "busybox", "echo", "still")
+        os.sync()
+        with contextlib.suppress(OSError), (memory / "full").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 16))
+        error = box.fails("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+        assert "dmesg" in error, error
+        (memory / "full").unlink()
+        assert box.out("ps", "-a", "--format", "{{.Names}}") == "old"
+        assert box.out("start", "-a", "old") == "still"
+        assert box.out("run", "--rm", "--name", "web", "busybox", "echo", "again") == "again"
+        box("check")
+        box.close()
