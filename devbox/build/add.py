@@ -78,7 +78,7 @@ def obtained(
         url = giturl.parse(source)
         if url is not None:
             url = url._replace(commit=checksum or url.commit)
-            git.checkout(url, place, environ, keep_git_dir=keep_git_dir)
+            git.checkout(url, place, environ, keep_git_dir=keep_git_dir, check=check)
             with opened(git.open_checkout(place, url)) as fd:
                 yield Obtained(fd, (".",))
             return

@@ -8,16 +8,19 @@ assert sys.platform == "linux"
 
 import os
 import re
+import select
+import signal
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from devbox.build.giturl import GitUrl
+from devbox.build.selection import no_check
 from devbox.errors import HostError, NotFoundError, RefusedError
 from devbox.system import process
 from devbox.system.files import remove_tree
 from devbox.system.walk import DIRECTORY, open_in_root, open_root, opened
 
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_PATIENCE = 0.2
 _PASSED_ON = (
     "HOME",
     "SSH_AUTH_SOCK",
@@ -41,13 +44,21 @@ _SETTINGS = (
 )
 
 
-def checkout(url: GitUrl, place: str, environ: Mapping[str, str], *, keep_git_dir: bool = False) -> str:
+def checkout(
+    url: GitUrl,
+    place: str,
+    environ: Mapping[str, str],
+    *,
+    keep_git_dir: bool = False,
+    check: Callable[[], None] = no_check,
+) -> str:
     """Check a repository out into an empty directory; the commit that it is.
 
     `environ` is the caller's: git may need their keys and proxies. Raises NotFoundError for what the remote does
-    not have, RefusedError when the commit is not the one that `url` names.
+    not have, RefusedError when the commit is not the one that `url` names. `check` is called while git works, and
+    may raise: that ends it.
     """
-    git = _Git(place, environ)
+    git = _Git(place, environ, check)
     git.run("init", "-q")
     commit = _fetch(git, url)
     if not commit.startswith(url.commit):
@@ -122,8 +133,9 @@ def _forget_git(place: str) -> None:
 
 
 class _Git:
-    def __init__(self, place: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, place: str, environ: Mapping[str, str], check: Callable[[], None]) -> None:
         self._place = place
+        self._check = check
         passed = {name: environ[name] for name in _PASSED_ON if name in environ}
         self._env = process.minimal_environment(
             {**passed, "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "GIT_LFS_SKIP_SMUDGE": "1"}
@@ -131,7 +143,25 @@ class _Git:
 
     def _result(self, arguments: tuple[str, ...]) -> process.Result:
         argv = ("git", *_SETTINGS, "-C", self._place, *arguments)
-        return process.run(argv, env=self._env, check=False)
+        running = process.start(argv, env=self._env)
+        try:
+            output = self._output(running.output)
+        except BaseException:
+            os.kill(running.pid, signal.SIGTERM)
+            process.finish(running)
+            raise
+        return process.finish(running)._replace(output=output)
+
+    def _output(self, pipe: int) -> bytes:
+        """All that git prints, with a look every now and then at whether it is still wanted."""
+        chunks: list[bytes] = []
+        while True:
+            self._check()
+            if select.select([pipe], [], [], _PATIENCE)[0]:
+                chunk = os.read(pipe, 65536)
+                if not chunk:
+                    return b"".join(chunks)
+                chunks.append(chunk)
 
     def run(self, *arguments: str) -> str:
         """What git prints; HostError when it fails."""

@@ -482,6 +482,21 @@ def test_a_repository_that_is_added(repository: tuple[Path, str], root: Root) ->
         pass
 
 
+def test_a_checkout_can_be_stopped(repository: tuple[Path, str], root: Root) -> None:
+    asked = []
+
+    def stop() -> None:
+        asked.append(1)
+        if len(asked) > 3:
+            raise InterruptedError
+
+    started = time.monotonic()
+    with pytest.raises(InterruptedError), add.obtained(root, repository[1], {}, check=stop):
+        pass
+    assert time.monotonic() - started < 5
+    assert os.listdir(root.scratch) == []
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
