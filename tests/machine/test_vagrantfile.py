@@ -122,6 +122,7 @@ puts ARGV[1..].reject { |word| config.respond_to?(word) || config.respond_to?("#
 """
 
 
+@pytest.mark.skipif(shutil.which("vagrant") is None, reason="provision/debian.sh machine brings vagrant")
 @pytest.mark.parametrize("provider", ["virtualbox", "hyperv", "libvirt"])
 def test_the_providers_own_code_knows_every_setting(provider: str) -> None:
     words = sorted(set(re.findall(r"^ +v\.(\w+)", _branch(provider), re.MULTILINE)))
