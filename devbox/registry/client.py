@@ -108,7 +108,7 @@ class Client:
                 return action()
             except BrokenError as error:
                 tries += 1
-                fruitless = 0 if progress() > before else fruitless + 1
+                fruitless = 0 if progress() - before > _RATE_MIN * self._timeout else fruitless + 1
                 if fruitless == _FRUITLESS_MAX or tries == _TRIES_MAX:
                     raise RegistryError(f"{error}", hint=f"it was tried {tries} times; try again later") from error
                 time.sleep(min(_PAUSES[fruitless], self._timeout))

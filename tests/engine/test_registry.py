@@ -102,13 +102,10 @@ def test_podman_and_skopeo_read_what_was_pushed(sender: Box, there: Registry, tm
     assert done.stdout.split() == [sha256(DOCUMENT)[7:], digest(sender, name)]
 
 
-@pytest.mark.parametrize("form", ["oci", "v2s2"])
-@pytest.mark.parametrize("method", ["gzip", "zstd"])
+@pytest.mark.parametrize(("form", "method"), [("oci", "gzip"), ("oci", "zstd"), ("v2s2", "gzip")])
 def test_what_skopeo_pushed_is_read(
     fresh_box: Box, there: Registry, tmp_path: Path, form: str, method: str
 ) -> None:
-    if (form, method) == ("v2s2", "zstd"):
-        pytest.skip("docker's old manifests have no zstd")
     layout = Layout()
     layout.list(layout.image([LOW, HIGH], document=DOCUMENT), "app")
     source = layout.write(tmp_path / "layout")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -43,7 +45,8 @@ def refuse(box: Box, liar: Liar, *said: str) -> None:
     for words in said:
         assert words in error
     assert "defect" not in error
-    assert box.out("images", "-aq") == ""
+    with contextlib.closing(sqlite3.connect(box.root / "state.db")) as db:
+        assert db.execute("SELECT (SELECT count(*) FROM images) + (SELECT count(*) FROM tags)").fetchone() == (0,)
     for directory in ("layers", "tmp", "blobs/sha256"):
         assert os.listdir(box.root / directory) == []
 
