@@ -84,11 +84,15 @@ def check(store: Store, wish: EndpointWish) -> Network:
 
 def release(store: Store, container_id: str) -> None:
     """Give back addresses and published ports; [tx]."""
-    places = of(store, container_id)
-    plumbing.cut_off(places)
+    plumbing.cut_off(of(store, container_id))
+    joined = store.db.execute(
+        "SELECT networks.id FROM networks JOIN endpoints ON networks.id = network_id WHERE container_id = ?",
+        (container_id,),
+    )
+    for row in joined.fetchall():
+        announce(store, "disconnect", networks.by_id(store, row["id"]), container_id)
     store.db.execute("DELETE FROM ports WHERE container_id = ?", (container_id,))
-    for endpoint in places:
-        remove(store, endpoint)
+    store.db.execute("DELETE FROM endpoints WHERE container_id = ?", (container_id,))
 
 
 def remove(store: Store, endpoint: Endpoint) -> None:
