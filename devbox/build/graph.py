@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from devbox.build.bench import Bench, Unknown
 from devbox.build.planned import Plan, StagePlan
 from devbox.build.site import Settings, Site, State
-from devbox.build.stop import StoppedError
 from devbox.image import layers
 from devbox.image.layers import Prepared
 from devbox.store.database import Store
@@ -146,6 +145,3 @@ def _finish(site: Site, store: Store, rest: _Remaining, measurer: Measurer | Non
                 measurer.measure(state.layers[-1:])
         memos += maker.memos.used
     return state
-
-
-__all__ = ["Built", "Settings", "StoppedError", "carry_out"]

@@ -119,7 +119,7 @@ def run(root: Root, prepared: Prepared, output: Output, stop: Stop) -> int:
             _clear(root, container)
     stop.check()
     _raise_failure(bundle, status)
-    return status
+    return status if status >= 0 else 128 - status
 
 
 def interact(root: Root, prepared: Prepared) -> None:
