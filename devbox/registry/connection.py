@@ -7,10 +7,12 @@ import sys
 assert sys.platform == "linux"
 
 import base64
+import contextlib
 import http.client
 import os
 import socket
 import ssl
+import threading
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
@@ -20,6 +22,7 @@ from devbox.registry.places import is_loopback
 
 CERTIFICATES = ("/etc/containers/certs.d", "/etc/docker/certs.d")
 _TIMEOUT = 30.0
+_PATIENCE_WITH_PUT = 10
 _AGENT = "devbox"
 _CUT = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
 Body = Callable[[], Iterable[bytes]]
@@ -70,12 +73,24 @@ class Connection:
             try:
                 connection = self._http = self._http or self._connect()
                 self._send(connection, method, target, headers, body)
-                return connection.getresponse()
+                return self._answer(connection, method)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self.close()
                 if not (kept and isinstance(error, _CUT)):  # the server may have closed what was kept open
                     raise failure(self.link.host, error) from error
         raise AssertionError("the last attempt returns or raises")
+
+    def _answer(self, connection: http.client.HTTPConnection, method: str) -> http.client.HTTPResponse:
+        """The head of the answer, which must be whole in time; a PUT may have to move much in the registry."""
+        seconds = timeout(self._environ) * (_PATIENCE_WITH_PUT if method == "PUT" else 1)
+        connection.sock.settimeout(seconds)
+        timer = threading.Timer(seconds, _hang_up, (connection.sock,))
+        timer.daemon = True
+        timer.start()
+        try:
+            return connection.getresponse()
+        finally:
+            timer.cancel()
 
     def _send(
         self,
@@ -115,6 +130,11 @@ class Connection:
         if self._http is not None:
             self._http.close()
             self._http = None
+
+
+def _hang_up(line: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it may be closed by now
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def failure(host: str, error: Exception) -> BrokenError | RegistryError:
