@@ -38,7 +38,7 @@ from devbox.build.steps import CopyStep, Inline, Network, Source, Step, WorkdirS
 from devbox.build.suggest import did_you_mean
 from devbox.build.syntax import Dockerfile, DockerfileError, Instruction, Span, Stage
 from devbox.build.typed import typed
-from devbox.errors import NotFoundError, UsageError
+from devbox.errors import DevboxError, NotFoundError, UsageError
 
 EARLIEST = 315_532_800
 """1980: no file gets an older time, which archives of some kinds cannot say"""
@@ -126,14 +126,16 @@ class StagePlanner:
             return Source("stage", stage=number), name
         if name == "scratch":
             return Source("empty"), name
-        self._check_circle(head, name)
         return self._from_image(name, name)
 
     def _from_image(self, reference: str, shown: str) -> tuple[Source, str]:
         try:
             base = self._planner.image(reference, self._stage.span)
-        except NotFoundError as error:
-            raise mistake(self._stage.head, error.message, error.hint) from error
+        except DevboxError as error:
+            self._check_circle(shown)
+            if isinstance(error, NotFoundError):
+                raise mistake(self._stage.head, error.message, error.hint) from error
+            raise
         history = base.image.history
         self._draft = Draft(base.document.get("config") or {}, history, base.image.author)
         self._moment = max(int(base.image.created), EARLIEST)
@@ -141,11 +143,12 @@ class StagePlanner:
             self._triggers.append(trigger(expression, shown))
         return Source("image", reference), shown
 
-    def _check_circle(self, head: Instruction, name: str) -> None:
-        for stage in self._planner.dockerfile.stages[self._stage.number :]:
-            if stage.name and stage.name == name.lower():
+    def _check_circle(self, name: str) -> None:
+        """Blame a base that is no image, but a stage that comes later."""
+        for stage in self._planner.dockerfile.stages[self._stage.number + 1 :]:
+            if stage.name == name.lower():
                 raise mistake(
-                    head,
+                    self._stage.head,
                     f"circular dependency: stage {name!r} is needed before it is defined",
                     "move it up, or give the stages other names than their images",
                 )

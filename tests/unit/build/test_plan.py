@@ -95,6 +95,12 @@ def test_paths_are_resolved_from_the_working_directory() -> None:
     assert copies == ["/a/c/", "/a/c/y", "/z/", "/a/up/"]
 
 
+def test_a_stage_may_be_called_as_its_image_or_as_that_of_an_earlier_one() -> None:
+    assert last("FROM base AS base\nRUN x\n").base == Source("image", "base")
+    stages = planned("FROM other AS one\nFROM base AS other\nCOPY --from=one /a /b\n").stages
+    assert [stage.base.name for stage in stages] == ["other", "base"]
+
+
 def test_a_child_stage_goes_on_where_its_parent_ended() -> None:
     text = 'FROM base AS one\nARG A=1\nENV B=2\nWORKDIR /w\nUSER u\nSHELL ["/x", "-c"]\nFROM one\nRUN y\n'
     stage = last(text)
@@ -127,6 +133,7 @@ def test_named_contexts_come_before_stages_and_images() -> None:
     ("text", "message"),
     [
         ("FROM ${NOTHING}\n", "should not be blank"),
+        ("FROM missing AS one\nFROM one AS missing\n", "circular dependency: stage 'missing'"),
         ("FROM base\nCOPY --from=missing /x /\n", "no stage or image 'missing'"),
         ("FROM base\nRUN --mount=target=/ true\n", "invalid mount target"),
         ("FROM base\nRUN --device=x true\n", "--device is not supported"),
