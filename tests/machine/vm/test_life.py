@@ -75,7 +75,7 @@ def test_a_halted_machine_is_the_same_when_it_comes_up_again(vm: Vm) -> None:
     ]
     assert vm.json("machine", "ssh-config") == first
     assert vm("machine", "ssh", "sudo", "cat", "/root/kept").stdout == "kept\n"
-    memory = int(vm("machine", "ssh", "awk '/MemTotal/ {print $2}' /proc/meminfo").stdout) >> 10
+    memory = int(vm("machine", "ssh", "awk", "/MemTotal/ {print $2}", "/proc/meminfo").stdout) >> 10
     assert 800 < memory < 900
 
 
