@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.builds import Builder, executed, leftovers
+from tests.engine.builds import Builder, context, executed, leftovers
 from tests.engine.conftest import ENTRY, Box
 from tests.engine.registries import registry
 from tests.engine.terminals import Terminal
@@ -441,6 +441,15 @@ def test_a_build_can_push_what_another_begins_with(build: Builder, fresh_box: Bo
         other(f"FROM {name}\nRUN cat /base > /copy\n", "--pull")
         assert other.run("cat", "/copy") == "newer"
         assert "wants a name" in build.box.fails("build", "--push", "-", input="FROM busybox\n")
+
+
+def test_further_contexts_have_names(build: Builder, tmp_path: Path) -> None:
+    context(tmp_path / "other", {"kept": "kept", "left": "left", ".dockerignore": "left"})
+    dockerfile = "FROM base\nCOPY --from=other . /o\nRUN --mount=from=other,target=/m cat /m/kept > /seen\n"
+    named = ("--build-context", f"other={tmp_path}/other", "--build-context", "base=docker-image://busybox")
+    build(dockerfile, *named)
+    assert build.run("sh", "-c", "ls /o; cat /seen").split() == ["kept", "kept"]
+    assert executed(build(dockerfile, *named)) == []
 
 
 def test_the_disk_use_counts_the_cache_and_a_system_prune_takes_it(fresh_box: Box, tmp_path: Path) -> None:

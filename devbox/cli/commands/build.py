@@ -18,7 +18,7 @@ from devbox.build import parse
 from devbox.build.bases import Finder
 from devbox.build.context import Context as Opened
 from devbox.build.context import Wish as Wanted
-from devbox.build.context import opened_context, opened_directory
+from devbox.build.context import ignored, opened_context, opened_directory
 from devbox.build.graph import Built, carry_out
 from devbox.build.plan import plan
 from devbox.build.planned import Plan, Wish
@@ -162,7 +162,7 @@ def _opened(context: Context, invocation: Invocation, store: Store, stack: conte
 
 def _named(path: str, stack: contextlib.ExitStack) -> Files:
     fd = stack.enter_context(opened_directory(path))
-    return Files(fd)
+    return Files(fd, ignored(fd))
 
 
 def _wish(context: Context, invocation: Invocation) -> tuple[Wish, dict[str, str]]:
