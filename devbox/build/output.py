@@ -22,10 +22,14 @@ from devbox.system.namespaces import private_mounts
 from devbox.system.walk import open_root, opened
 
 _CHOICE = Choice(whiteouts=False)
+_POLICY = Policy(whiteouts=False, devices=False)
 
 
 def to_directory(store: Store, layers: Sequence[int], path: str) -> None:
-    """Write the files below a directory, which is made when it is missing; what is there else stays."""
+    """Write the files below a directory, which is made when it is missing; what is there else stays.
+
+    Raises RefusedError for a device: on the host it would be one.
+    """
     try:
         os.makedirs(path, exist_ok=True)
         target = open_root(path)
@@ -34,9 +38,7 @@ def to_directory(store: Store, layers: Sequence[int], path: str) -> None:
     with opened(target), _tree(store, layers) as tree:
         stream(
             lambda write: pack(tree, write, choice=_CHOICE),
-            lambda reader: extract(
-                Source(reader, limit=UNBOUNDED.size), target, limits=UNBOUNDED, policy=Policy(whiteouts=False)
-            ),
+            lambda reader: extract(Source(reader, limit=UNBOUNDED.size), target, limits=UNBOUNDED, policy=_POLICY),
         )
 
 

@@ -338,6 +338,8 @@ def test_the_result_can_be_files_or_an_archive(build: Builder, tmp_path: Path) -
     before = build.box.out("images", "-aq")
     line = ("build", "-q", "-f", "-", str(build.place))
     build.box(*line, "-o", str(tmp_path / "files"), input=dockerfile)
+    device = "FROM busybox\nRUN mknod /null c 1 3\n"
+    assert "device" in build.fails(device, "-o", str(tmp_path / "device"), code=125)
     assert (tmp_path / "files/l").read_text() == "hi\n"
     assert os.readlink(tmp_path / "files/l") == "f"
     build.box(*line, "-o", f"type=tar,dest={tmp_path}/o.tar", input=dockerfile)
