@@ -12,7 +12,7 @@ case "$flavour" in
     systemd) size=20G memory=2048 append="root=/dev/vda rw quiet console=ttyS0 net.ifnames=0" ;;
     fast)
         size=4G memory=768
-        append="root=/dev/vda rw quiet console=ttyS0 init=/lite/init slirp=1 mitigations=off no5lvl apparmor=0 audit=0"
+        append="root=/dev/vda rw quiet console=ttyS0 init=/lite/init slirp=1 mitigations=off no5lvl audit=0"
         append+=" init_on_alloc=0 nokaslr tsc=reliable random.trust_cpu=on cryptomgr.notests 8250.nr_uarts=1"
         append+=" page_alloc.shuffle=0"
         ;;
