@@ -68,11 +68,16 @@ def _read(directory: str) -> Iterator[tuple[str, Entry]]:
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
         raise NotFoundError(f"cannot read the build cache {directory}: {reason}") from error
+    yield from read_index(data, directory)
+
+
+def read_index(data: bytes, place: str) -> Iterator[tuple[str, Entry]]:
+    """The steps that an index lists, by key; RefusedError for a malformed one."""
     steps = parse_object(data, _WHAT).get("steps")
     if not isinstance(steps, dict):
-        raise RefusedError(f"{_WHAT} in {directory} is malformed")
+        raise RefusedError(f"{_WHAT} in {place} is malformed")
     for key, step in steps.items():
-        yield key, _entry(directory, key, step)
+        yield key, _entry(place, key, step)
 
 
 def _entry(directory: str, key: str, step: Any) -> Entry:
@@ -112,21 +117,36 @@ def write(store: Store, keys: Iterable[str], directory: str) -> None:
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
         raise HostError(f"cannot write the build cache {directory}: {reason}") from error
-    steps = {key: step for key in keys if (step := _step(store, key, directory)) is not None}
+    steps = {}
+    for key in keys:
+        step = step_of(store, key)
+        if step is not None:
+            steps[key] = {"layer": step.diff_id, "result": step.result, "what": step.what}
+        if step is not None and step.layer is not None:
+            _write_blob(store, step.layer, f"{directory}/blobs/{step.diff_id.replace(':', '/')}")
     sync_directory(directory + "/blobs/sha256")
     document = json.dumps({"steps": steps}, indent=1, sort_keys=True).encode()
     write_atomic(directory + "/index.json", document, mode=0o644)
 
 
-def _step(store: Store, key: str, directory: str) -> dict[str, str] | None:
+class Known(NamedTuple):
+    """A step that is in the cache, with the digest of its layer."""
+
+    layer: int | None
+    diff_id: str
+    result: str
+    what: str
+
+
+def step_of(store: Store, key: str) -> Known | None:
+    """A step of the cache, its layer measured; None when there is none by this key."""
     row = store.db.execute("SELECT layer_id, result, what FROM build_steps WHERE key = ?", (key,)).fetchone()
     if row is None:
         return None
-    diff_id = ""
-    if row["layer_id"] is not None:
-        layer, diff_id = _measured(store, row["layer_id"])
-        _write_blob(store, layer, f"{directory}/blobs/{diff_id.replace(':', '/')}")
-    return {"layer": diff_id, "result": row["result"], "what": row["what"]}
+    if row["layer_id"] is None:
+        return Known(None, "", row["result"], row["what"])
+    layer, diff_id = _measured(store, row["layer_id"])
+    return Known(layer, diff_id, row["result"], row["what"])
 
 
 def _measured(store: Store, layer: int) -> tuple[int, str]:

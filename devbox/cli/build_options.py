@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from devbox.errors import NotFoundError, UsageError
 from devbox.model.mount_parse import fields
+from devbox.model.reference import parse_tagged
 
 _SECRET_MAX = 500 << 10
 _SECRET_KEYS = {"id": "id", "src": "src", "source": "src", "env": "env", "type": "type"}
@@ -148,19 +149,33 @@ def _output(text: str, cwd: str) -> Output:
     return Output(kind, dest, names)
 
 
-def caches(texts: Iterable[str], option: str, cwd: str) -> tuple[str, ...]:
-    """--cache-from and --cache-to type=local,src=DIRECTORY: the directories."""
-    found = []
-    for text in texts:
-        known = {"type": "type", "src": "place", "dest": "place", "mode": "mode"}
-        values = _values(text, option, known) if "=" in text else {"type": "registry"}
-        if values.get("type") != "local" or not values.get("place"):
-            raise UsageError(
-                f"{option} {text} is not supported: caches are kept in directories",
-                hint=f"write {option} type=local,{'src' if option == '--cache-from' else 'dest'}=DIRECTORY",
-            )
-        found.append(os.path.join(cwd, values["place"]))
-    return tuple(found)
+class Cache(NamedTuple):
+    """One --cache-from or --cache-to."""
+
+    kind: str
+    """local or registry"""
+    place: str
+    """a directory, or an image's name"""
+
+
+def caches(texts: Iterable[str], option: str, cwd: str) -> tuple[Cache, ...]:
+    """--cache-from, --cache-to: type=local,src=DIRECTORY (dest=), type=registry,ref=NAME, or a name alone."""
+    return tuple(_cache(text, option, cwd) for text in texts)
+
+
+def _cache(text: str, option: str, cwd: str) -> Cache:
+    known = {"type": "type", "src": "place", "dest": "place", "ref": "ref", "mode": "mode"}
+    values = _values(text, option, known) if "=" in text else {"type": "registry", "ref": text}
+    kind = values.get("type", "")
+    if kind == "local" and values.get("place"):
+        return Cache("local", os.path.join(cwd, values["place"]))
+    if kind == "registry" and values.get("ref"):
+        parse_tagged(values["ref"])
+        return Cache("registry", values["ref"])
+    raise UsageError(
+        f"{option} {text} is not supported: a cache is in a directory or a registry",
+        hint=f"type=local,{'src' if option == '--cache-from' else 'dest'}=DIRECTORY, or type=registry,ref=NAME",
+    )
 
 
 def _values(text: str, option: str, known: Mapping[str, str]) -> dict[str, str]:

@@ -6,13 +6,15 @@ import sys
 
 assert sys.platform == "linux"
 
+import functools
 import os
 from collections.abc import Iterable, Sequence
 
 from devbox.build import build as building
-from devbox.cli.build_options import Output
+from devbox.cli.build_options import Cache, Output
 from devbox.cli.context import Context
-from devbox.errors import UsageError
+from devbox.errors import DevboxError, UsageError
+from devbox.model.image import Image
 from devbox.model.reference import parse_tagged
 from devbox.store.database import Store
 
@@ -53,17 +55,42 @@ def _image(store: Store, image: building.Image, names: tuple[str, ...], output: 
         saving.save(store, [chosen], sink, form=form)
 
 
-def write_caches(store: Store, keys: Iterable[str], directories: Sequence[str]) -> None:
+def write_caches(context: Context, keys: Iterable[str], caches: Sequence[Cache], *, quiet: bool) -> None:
     """Write the steps of a build where --cache-to wants them."""
-    if directories:
-        from devbox.build import carrying
+    for cache in caches:
+        if cache.kind == "local":
+            from devbox.build import carrying
 
-        for directory in directories:
-            carrying.write(store, keys, directory)
+            carrying.write(context.store, keys, cache.place)
+        else:
+            from devbox.build import sharing
+
+            sharing.push(context.store, keys, cache.place, lambda name: push(context, (name,), quiet=quiet))
+
+
+def fetch_caches(context: Context, caches: Sequence[Cache], *, quiet: bool) -> None:
+    """Take the steps of --cache-from of a registry; one that is not there is told, and no failure."""
+    for cache in caches:
+        if cache.kind != "registry":
+            continue
+        from devbox.build import sharing
+
+        try:
+            sharing.pull(context.store, cache.place, functools.partial(_pulled, context, quiet=quiet))
+        except DevboxError as error:
+            context.err(f"no cache from {cache.place}: {error.message}")
+
+
+def _pulled(context: Context, name: str, *, quiet: bool) -> Image:
+    from devbox.cli.progress import progress
+    from devbox.image.transfer import ensure
+
+    shown = progress(sys.stderr, quiet=quiet)
+    return ensure(context.store, name, "always", progress=shown, environ=context.environ)
 
 
 def push(context: Context, names: Sequence[str], *, quiet: bool) -> None:
-    """Put the image into the registries of its names."""
+    """Put images into the registries of their names."""
     from devbox.cli.progress import progress
     from devbox.image.pull import How
     from devbox.image.push import push as push_one

@@ -29,8 +29,8 @@ _HOW = (
     many("--secret", "id=ID[,src=FILE|,env=NAME]", "Give a secret to the steps that mount it", kind="secrets"),
     many("--ssh", "default|ID[=SOCKET]", "Give an SSH agent to the steps that mount it", kind="sockets"),
     many("--allow", "RIGHT", "Permit security.insecure"),
-    many("--cache-from", "SOURCE", "Take steps from this cache: type=local,src=DIRECTORY"),
-    many("--cache-to", "TARGET", "Keep steps in this cache: type=local,dest=DIRECTORY"),
+    many("--cache-from", "SOURCE", "Take steps from a cache: type=local,src=DIRECTORY or type=registry,ref=NAME"),
+    many("--cache-to", "TARGET", "Keep steps in a cache: type=local,dest=DIRECTORY or type=registry,ref=NAME"),
     flag("--check", "Only look for mistakes"),
     flag("-D --debug", "Open a shell in a step that fails"),
 )

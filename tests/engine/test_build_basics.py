@@ -425,7 +425,24 @@ def test_a_cache_can_be_carried_to_another_store(build: Builder, fresh_box: Box,
     fresh_box("builder", "prune", "-af")
     said = other.fails(dockerfile, "--cache-from", f"type=local,src={place}", code=125)
     assert "damaged" in said or "archive" in said
-    assert "not supported" in other.fails(dockerfile, "--cache-from", "user/app", code=125)
+    assert "not supported" in other.fails(dockerfile, "--cache-from", "type=gha", code=125)
+
+
+def test_a_cache_can_be_in_a_registry(build: Builder, fresh_box: Box, tmp_path: Path) -> None:
+    fresh_box("bootstrap", "busybox")
+    other = Builder(fresh_box, build.place, "cached")
+    dockerfile = (
+        "FROM busybox AS a\nRUN cat /proc/sys/kernel/random/uuid > /id\nFROM busybox\nCOPY --from=a /id /id\n"
+    )
+    with registry(tmp_path / "registry") as place:
+        cache = f"type=registry,ref={place.host}/app:cache"
+        said = build(dockerfile, "--cache-from", cache, "--cache-to", cache)
+        assert f"no cache from {place.host}/app:cache" in said
+        assert executed(other(dockerfile, "--cache-from", f"{place.host}/app:cache")) == []
+        assert other.id() == build.id()
+        for box in (build.box, fresh_box):
+            assert "app" not in box.out("images", "--format", "{{.Repository}}")
+        assert "in order" in fresh_box.out("check")
 
 
 def test_a_build_can_push_what_another_begins_with(build: Builder, fresh_box: Box, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def build(context: Context, invocation: Invocation) -> int:
             building.keep(work.store, built)
         for output in outputs:
             build_output.write(work.store, built.state.layers, image, names, output)
-        build_output.write_caches(work.store, built.used, caches)
+        build_output.write_caches(context, built.used, caches, quiet=invocation.flag("quiet"))
     building.let_go(work.store)
     if invocation.flag("push"):
         build_output.push(context, names, quiet=invocation.flag("quiet"))
@@ -118,7 +118,9 @@ def _transfer(*, quiet: bool) -> Progress:
 
 
 def _carried(context: Context, invocation: Invocation) -> Carried | None:
-    places = build_options.caches(invocation.many("cache_from"), "--cache-from", context.cwd)
+    caches = build_options.caches(invocation.many("cache_from"), "--cache-from", context.cwd)
+    build_output.fetch_caches(context, caches, quiet=invocation.flag("quiet"))
+    places = [cache.place for cache in caches if cache.kind == "local"]
     if not places:
         return None
     from devbox.build.carrying import Carried
