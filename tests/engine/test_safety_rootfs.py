@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -172,3 +173,20 @@ def test_few_descriptors_are_told_as_what_they_are(box: Box, name: str, limit: i
     box("ps")
     assert set(os.listdir(box.root / "containers")) == before
     assert not os.listdir(box.root / "tmp")
+
+
+def test_labels_of_an_image_do_not_command_the_runtime(box: Box, name: str) -> None:
+    """crun obeys annotations, and takes hooks, a seccomp filter, a systemd scope from some."""
+    orders = {"run.oci.seccomp_bpf_data": "AAAA", "run.oci.handler": "krun", "run.oci.keep_original_groups": "1"}
+    changes = [word for key, value in orders.items() for word in ("-c", f"LABEL {key}={value}")]
+    box("run", "--name", name, "busybox", "true")
+    box("commit", *changes, name, "labelled")
+    box("rm", name)
+    container = box.out("run", "-d", "--name", name, "labelled", "sleep", "1000")
+    assert orders.items() <= box.json("inspect", "-f", "{{json .Config.Labels}}", name).items()
+    document = json.loads((box.root / "run/containers" / container / "config.json").read_text())
+    assert document["annotations"].get("run.oci.seccomp_bpf_data") != "AAAA"
+    assert document["annotations"].keys() <= {"run.oci.seccomp_bpf_data"}
+    assert "hooks" not in document
+    box("rm", "-f", name)
+    box("rmi", "labelled")
