@@ -287,14 +287,12 @@ def _forbid_restart(store: Store, container_id: str) -> Container:
 
 def _last_run(store: Store, container_id: str) -> Container:
     """Forbid restarts, and wait for one that is under way; the container may run then, but for the last time."""
-    while True:
-        container = _forbid_restart(store, container_id)
-        if is_running(container):
-            return container
-        with locks.operation(store.root, container_id):
-            container = records.by_id(store, container_id)
-        if not is_running(container):
-            return container
+    container = _forbid_restart(store, container_id)
+    if is_running(container):
+        return container
+    with locks.operation(store.root, container_id):
+        # again: a start that has just been recorded has allowed them, even if what it started has ended by now
+        return _forbid_restart(store, container_id)
 
 
 def _book_or_await(store: Store, container: Container, *, promised: bool) -> None:
