@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from devbox.build import netns, overlay, sandbox, tidy
 from devbox.build.sandbox import Output
-from devbox.build.stepmounts import Maker
+from devbox.build.stepmounts import MountMaker, Places
 from devbox.build.steps import Given, RunStep, Source, WorkdirStep
 from devbox.build.stop import Stop
 from devbox.container import users
@@ -88,10 +88,10 @@ def _run(
     root = shop.store.root
     network = shop.network.path(step.network)
     with overlay.writable(shop.store, layers, place) as merged:
-        own = root.bundle(container_id) + "/mounts"
-        os.makedirs(own, mode=0o700)
+        bundle = sandbox.private_bundle(root, container_id)
         show = functools.partial(_show, shop)
-        maker = Maker(shop.store, own, shop.given, show, held=held, check=shop.stop.check)
+        places = Places(place + "/mounts", bundle)
+        maker = MountMaker(shop.store, places, shop.given, show, held=held, check=shop.stop.check)
         _own_files(shop, step, maker)
         made = maker.make(step.mounts)
         command = sandbox.Command(
@@ -116,9 +116,9 @@ def _by_depth(entries: Sequence[MountEntry]) -> tuple[MountEntry, ...]:
     return tuple(sorted(entries, key=lambda entry: entry.target.count("/")))
 
 
-def _own_files(shop: Workshop, step: RunStep, maker: Maker) -> None:
-    maker.writable_file("/etc/hosts", netns.hosts_file(shop.store, step.hosts).encode())
-    maker.writable_file("/etc/resolv.conf", netns.resolv_conf(step.network).encode())
+def _own_files(shop: Workshop, step: RunStep, maker: MountMaker) -> None:
+    maker.file("/etc/hosts", netns.hosts_file(shop.store, step.hosts).encode(), writable=True)
+    maker.file("/etc/resolv.conf", netns.resolv_conf(step.network).encode(), writable=True)
     name, text = step.script
     if name:
         maker.file(f"/dev/pipes/{name}", text.encode(), mode=0o755)

@@ -29,6 +29,7 @@ from devbox.store.database import Store
 from devbox.store.root import Root
 from devbox.system import process
 from devbox.system.files import remove_tree
+from devbox.system.syscalls import MS_NODEV, MS_NOSUID, mount
 
 HOSTNAME = "buildkitsandbox"
 """the name that scripts know a build by"""
@@ -64,6 +65,19 @@ class Prepared(NamedTuple):
     """where the runtime itself makes what it mounts on"""
 
 
+def private_bundle(root: Root, container_id: str) -> str:
+    """The bundle, in memory and in the private mount namespace that we are in: secrets are on no disk.
+
+    The runtime's own state is, too, since it has all variables. The directory below the bundle stays for others to
+    see, as the sign that somebody is at work.
+    """
+    bundle = root.bundle(container_id)
+    for place in (bundle, runtime.state_directory(root)):
+        os.makedirs(place, mode=0o700, exist_ok=True)
+        mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700")
+    return bundle
+
+
 def prepare_command(store: Store, rootfs: str, container_id: str, command: Command) -> Prepared:
     """Check the mounted root file system and write the bundle; raises as a container's start does."""
     config = ContainerConfig(
@@ -76,7 +90,6 @@ def prepare_command(store: Store, rootfs: str, container_id: str, command: Comma
         privileged=command.insecure,
     )
     container = Container(container_id, "of the build", 0.0, "", "", config)
-    os.makedirs(store.root.bundle(container_id), mode=0o700, exist_ok=True)
     ready = prepare(rootfs, container, command.mounts)
     setting = spec_setting.gather(store, container, ready, rootfs=rootfs, netns=command.network)
     defaults = (f"PATH={spec.DEFAULT_PATH}", f"HOME={ready.user.home}")

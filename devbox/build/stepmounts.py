@@ -33,6 +33,14 @@ Show = Callable[[Source, str, str], str]
 """makes a source visible as far as a path in it: its directory, given an empty one that may be used for it"""
 
 
+class Places(NamedTuple):
+    """Directories that go with the step."""
+
+    disk: str
+    memory: str
+    """a tmpfs that only the step's mount namespace has: what is secret is nowhere else"""
+
+
 class Made(NamedTuple):
     """Mounts that are ready, and the variables that come with them."""
 
@@ -40,25 +48,22 @@ class Made(NamedTuple):
     env: tuple[str, ...]
 
 
-class Maker:
+class MountMaker:
     """Makes the mounts of one step, in the private mount namespace it runs in."""
 
     def __init__(
         self,
         store: Store,
-        place: str,
+        places: Places,
         given: Given,
         show: Show,
         *,
         held: contextlib.ExitStack,
         check: Callable[[], None],
     ) -> None:
-        """`place` is a private directory that goes with the step; locks are held as long as `held`.
-
-        `check` raises when the build is stopped.
-        """
+        """Locks are held as long as `held`; `check` raises when the build is stopped."""
         self._store = store
-        self._place = place
+        self._places = places
         self._given = given
         self._show = show
         self._held = held
@@ -69,8 +74,8 @@ class Maker:
     def make(self, wishes: Sequence[MountWish]) -> Made:
         """All of them; NotFoundError for a secret or source that is not there."""
         for number, wish in enumerate(wishes):
-            place = f"{self._place}/mount{number}"
-            os.mkdir(place, 0o700)
+            place = f"{self._places.disk}/mount{number}"
+            os.makedirs(place, 0o700)
             match wish.kind:
                 case "bind":
                     self._bind(wish, place)
@@ -79,22 +84,23 @@ class Maker:
                 case "tmpfs":
                     self._tmpfs(wish)
                 case "secret":
-                    self._secret(wish, place)
+                    self._secret(wish)
                 case "ssh":
                     self._ssh(wish)
         return Made(tuple(self._entries), tuple(self._env))
 
-    def file(self, target: str, text: bytes, *, mode: int = 0o644) -> None:
-        """A read-only file of our own."""
-        path = f"{self._place}/file{len(self._entries)}"
-        _write(path, text, mode, (0, 0))
-        self._entries.append(MountEntry(path, target, "bind", ("bind", "ro", "rprivate")))
+    def file(self, target: str, text: bytes, *, mode: int = 0o644, writable: bool = False) -> None:
+        """A file of our own; what a step writes to it has no effect on anything."""
+        self._place_file(target, text, mode, (0, 0), access="rw" if writable else "ro")
 
-    def writable_file(self, target: str, text: bytes) -> None:
-        """A file that the step may write to, without effect on anything."""
-        path = f"{self._place}/file{len(self._entries)}"
-        _write(path, text, 0o644, (0, 0))
-        self._entries.append(MountEntry(path, target, "bind", ("bind", "rw", "rprivate")))
+    def _place_file(self, target: str, data: bytes, mode: int, owner: tuple[int, int], access: str = "ro") -> None:
+        path = f"{self._places.memory}/file{len(self._entries)}"
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with opened(fd):
+            write_all(fd, data)
+            os.fchown(fd, *owner)
+            os.fchmod(fd, mode)
+        self._entries.append(MountEntry(path, target, "bind", ("bind", access, "rprivate")))
 
     def _bind(self, wish: MountWish, place: str) -> None:
         os.mkdir(place + "/source", 0o755)
@@ -110,7 +116,7 @@ class Maker:
         if not os.path.isdir(source):
             import shutil
 
-            return str(shutil.copyfile(source, place + "/copy"))
+            return str(shutil.copy(source, place + "/copy"))
         for name in ("upper", "work", "view"):
             os.mkdir(f"{place}/{name}", 0o755)
         os.chdir(place)
@@ -173,7 +179,7 @@ class Maker:
             options.append(f"size={wish.size}")
         self._entries.append(MountEntry("tmpfs", wish.target, "tmpfs", tuple(options)))
 
-    def _secret(self, wish: MountWish, place: str) -> None:
+    def _secret(self, wish: MountWish) -> None:
         secret = self._given.secrets.get(wish.id)
         if secret is None:
             if wish.required:
@@ -186,8 +192,7 @@ class Maker:
             self._env.append(f"{wish.env}={secret.decode(errors='surrogateescape')}")
         if wish.target:
             mode = _SECRET_MODE if wish.mode is None else wish.mode
-            _write(place + "/secret", secret, mode, (wish.uid, wish.gid))
-            self._entries.append(MountEntry(place + "/secret", wish.target, "bind", ("bind", "ro", "rprivate")))
+            self._place_file(wish.target, secret, mode, (wish.uid, wish.gid))
 
     def _ssh(self, wish: MountWish) -> None:
         socket = self._given.sockets.get(wish.id)
@@ -217,14 +222,6 @@ def _pinned(root: int, wish: MountWish, place: str) -> str:
         ) from error
     with opened(found):
         return pin(found, place)
-
-
-def _write(path: str, data: bytes, mode: int, owner: tuple[int, int]) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with opened(fd):
-        write_all(fd, data)
-        os.fchown(fd, *owner)
-        os.fchmod(fd, mode)
 
 
 def _cache_id(store: Store, key: str) -> int:

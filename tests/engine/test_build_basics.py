@@ -182,6 +182,19 @@ def test_secrets_reach_the_step_and_nothing_else(build: Builder, tmp_path: Path)
     assert secret not in said
 
 
+def test_a_secret_is_on_no_disk_while_its_step_runs(build: Builder, tmp_path: Path) -> None:
+    secret = "an0ther-s3cr3t"
+    dockerfile = "FROM busybox\nRUN --mount=type=secret,id=a,env=A --mount=type=secret,id=a,target=/s sleep 1234\n"
+    build.write({"Dockerfile": dockerfile})
+    running = _begin(build, "--secret", "id=a,env=GIVEN", GIVEN=secret)
+    found = subprocess.run(["grep", "-r", "-l", secret, str(build.box.root)], capture_output=True, text=True)
+    lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in os.listdir("/proc") if pid.isdigit()]
+    running.terminate()
+    running.wait(10)
+    assert (found.returncode, found.stdout) == (1, "")
+    assert not [line for line in lines if secret.encode() in line and b"grep" not in line]
+
+
 def test_a_cache_mount_is_kept_and_no_part_of_the_image(build: Builder) -> None:
     line = "RUN --mount=type=cache,target=/cache,id=test-of-cache echo {0} >> /cache/log && cp /cache/log /log\n"
     build("FROM busybox\n" + line.format(1))
@@ -253,11 +266,11 @@ def test_the_next_command_clears_up_after_a_killed_build(build: Builder) -> None
     assert executed(said) == ["RUN cat /kept"]
 
 
-def _begin(build: Builder) -> subprocess.Popen[bytes]:
+def _begin(build: Builder, *options: str, **env: str) -> subprocess.Popen[bytes]:
     """Start a build, and wait until its sleep runs."""
     running = subprocess.Popen(
-        [*ENTRY, "build", str(build.place)],
-        env=build.box.env,
+        [*ENTRY, "build", *options, str(build.place)],
+        env={**build.box.env, **env},
         stderr=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it may be ignored here
     )
