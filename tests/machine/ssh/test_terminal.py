@@ -44,7 +44,7 @@ class Screen:
     def type(self, keys: str) -> None:
         os.write(self.master, keys.encode())
 
-    def wait_for(self, text: str, seconds: float = 10) -> bytes:
+    def wait_for(self, text: str, seconds: float = 30) -> bytes:
         """What is shown until the text, which is then done with."""
         wanted, deadline = text.encode(), time.monotonic() + seconds
         while wanted not in self.seen:
@@ -56,7 +56,7 @@ class Screen:
 
     def end(self, code: int = 0) -> None:
         """The command ends with that code, and the terminal is as it was."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while self.process.poll() is None:
             assert time.monotonic() < deadline
             if select.select([self.master], [], [], 0.02)[0]:
