@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -134,6 +135,18 @@ def test_a_cut_that_is_mended_in_time_is_not_noticed(broken: Host) -> None:
         broken.guest.mend()
         assert run.stdout is not None
         assert (run.stdout.read(), run.wait(15)) == (b"late\n", 0)
+
+
+def test_new_keys_in_the_middle_of_a_stream(broken: Host) -> None:
+    broken.end_broker()
+    broken.guest.stop()
+    broken.guest.start("host", "RekeyLimit 1M")
+    broken("start", "stays")
+    data = random.Random(2).randbytes(12 << 20)
+    line = broken.line("exec", "-i", "stays", "cat")
+    done = subprocess.run(line, input=data, capture_output=True, env=broken.env, check=True, timeout=120)
+    assert done.stdout == data
+    broken.guest.stop()
 
 
 def test_another_host_key_is_refused_before_anything_is_sent(broken: Host) -> None:
