@@ -49,6 +49,8 @@ class ChannelLink:
             except TimeoutError:
                 if not self._transport.is_active():
                     raise ConnectionResetError("the connection is closed") from None
+            except (paramiko.SSHException, EOFError) as error:
+                raise ConnectionResetError(_said(error)) from error
 
     def receive(self) -> bytes | None:
         """What has arrived; None when nothing does for a second, b"" at the end."""
