@@ -76,8 +76,7 @@ class ChannelLink:
             said = [line for line in lines if line.strip()][-1:]
             if said:
                 return said[0]
-        broken = self._transport.get_exception()
-        return _said(broken) if broken else ""
+        return str(self._transport.get_exception() or "")
 
     def close(self) -> None:
         """Give the connection up."""
