@@ -47,18 +47,27 @@ def sessions(host: Host) -> list[int]:
 
 
 def begin(host: Host, *words: str, **env: str) -> subprocess.Popen[str]:
-    """A command that has begun in the machine."""
-    before = len(commands(host))
+    """A command that has begun in the machine, where the agent's own come and go."""
+    before = {*commands(host)}
     process = subprocess.Popen(
         host.line(*words),
-        env=host.env,
+        env=host.env | env,
         cwd=host.home,
         text=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    wait_until(lambda: len(commands(host)) > before)
+    while not _lasting(host, before):
+        assert process.poll() is None, end(process)
+        time.sleep(0.05)
     return process
+
+
+def _lasting(host: Host, before: set[int]) -> set[int]:
+    """New commands that are still there a moment later."""
+    new = {*commands(host)} - before
+    time.sleep(0.3 if new else 0)
+    return new & {*commands(host)}
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -107,7 +116,7 @@ def test_silence_is_told_of_in_time_unless_it_was_ours(broken: Host) -> None:
     words = ("run", "--rm", "busybox", "sh", "-c", "sleep 14; echo late")
     running = {*commands(broken)}
     with broken.popen(*words, stdout=subprocess.PIPE, env=broken.env | ALONE) as stopped:
-        wait_until(lambda: {*commands(broken)} - running)
+        wait_until(lambda: _lasting(broken, running))
         stopped.send_signal(signal.SIGSTOP)
         for pid in (*servers, *agents):
             os.kill(pid, signal.SIGSTOP)
