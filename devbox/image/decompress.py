@@ -27,6 +27,7 @@ _MAGIC = {
 MAGIC_LENGTH = 6
 _GZIP_WINDOW = 31
 _PROGRAMS = {
+    "gzip": ("igzip", "-dcq"),
     "zstd": ("zstd", "-dcq", "--memory=128MB"),
     "xz": ("xz", "-dcqq", "--memlimit=100MiB"),
     "bzip2": ("bzip2", "-dcq"),
@@ -39,17 +40,18 @@ def kind_of(head: bytes) -> str:
 
 
 @contextlib.contextmanager
-def decompressed(source: Source, kind: str) -> Iterator[int]:
+def decompressed(source: Source, kind: str, *, fast: bool = False) -> Iterator[int]:
     """A descriptor that gives the plain bytes of a compressed source, which is read to its end.
 
+    `fast` is for bytes whose digest is known: igzip takes a third of zlib's time, and garbage after the end.
     Raises RefusedError at the end of the block for data that is damaged: nothing that was read counts before.
     """
 
     def produce(sink: int) -> None:
-        if kind == "gzip":
+        if kind == "gzip" and not (fast and process.installed("igzip")):
             _inflate(source, sink)
         else:
-            _through(_PROGRAMS[kind], source, sink)
+            _through(kind, source, sink)
         source.drain()
 
     with fed(produce) as stream:
@@ -87,11 +89,11 @@ def _member(source: Source, sink: int, data: bytes) -> bytes:
     return stream.unused_data
 
 
-def _through(argv: tuple[str, ...], source: Source, sink: int) -> None:
+def _through(kind: str, source: Source, sink: int) -> None:
     entry, feed = os.pipe()
     with opened(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)) as null:
         try:
-            pid = process.spawn(argv, files=((0, entry), (1, sink), (2, null)))
+            pid = process.spawn(_PROGRAMS[kind], files=((0, entry), (1, sink), (2, null)))
         except BaseException:
             os.close(feed)
             raise
@@ -103,4 +105,4 @@ def _through(argv: tuple[str, ...], source: Source, sink: int) -> None:
     finally:
         status = process.wait(pid)
         if status > 0:
-            raise RefusedError(f"the {argv[0]} data of the archive is damaged (status {status})")
+            raise RefusedError(f"the {kind} data of the archive is damaged (status {status})")

@@ -157,7 +157,7 @@ def _stream(
     kind = kind_of(member.head())
     if kind:
         source = member.open(stored)
-        with decompressed(source, kind) as stream:
+        with decompressed(source, kind, fast=True) as stream:
             taken = take(Source(stream, limit=limits.size, hasher=plain, recorder=recorder), limits)
     else:
         stored = plain

@@ -89,6 +89,6 @@ def _program(method: str) -> tuple[str, ...]:
     if choices is None:
         raise UsageError(f"unknown compression {method!r}", hint=f"use {' or '.join(METHODS)}")
     for argv in choices[:-1]:
-        if any(os.access(f"{directory}/{argv[0]}", os.X_OK) for directory in process.SEARCH_PATH.split(":")):
+        if process.installed(argv[0]):
             return argv
     return choices[-1]

@@ -60,6 +60,11 @@ def find(program: str) -> str:
     raise HostError(f"{program} is not installed", hint=f"apt-get install {package}")
 
 
+def installed(program: str) -> bool:
+    """Whether `find` would find it."""
+    return any(os.access(f"{directory}/{program}", os.X_OK) for directory in SEARCH_PATH.split(":"))
+
+
 def minimal_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """PATH and the C locale, nothing of the caller's; `extra` is added."""
     return {"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", **(extra or {})}
