@@ -81,10 +81,10 @@ class Connection:
         raise AssertionError("the last attempt returns or raises")
 
     def _answer(self, connection: http.client.HTTPConnection, method: str) -> http.client.HTTPResponse:
-        """The head of the answer, which must be whole in time; a PUT may have to move much in the registry."""
+        """The head of the answer, which may not drip in for ever; a PUT may have to move much in the registry."""
         seconds = timeout(self._environ) * (_PATIENCE_WITH_PUT if method == "PUT" else 1)
         connection.sock.settimeout(seconds)
-        timer = threading.Timer(seconds, _hang_up, (connection.sock,))
+        timer = threading.Timer(2 * seconds, _hang_up, (connection.sock,))
         timer.daemon = True
         timer.start()
         try:
