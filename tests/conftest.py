@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ ENGINE = Path(__file__).parent / "engine"
 # names without a registry mean one that is far away: no test asks it, and none reads this machine's passwords
 os.environ["CONTAINERS_REGISTRIES_CONF"] = str(Path(__file__).parent / "data/registries.conf")
 os.environ["REGISTRY_AUTH_FILE"] = str(Path(__file__).parent / "data/auth.json")
+
+# a shell that starts us in the background has it ignored, and so would be what the tests start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
