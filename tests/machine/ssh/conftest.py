@@ -6,6 +6,7 @@ The caller's devbox is a copy of this checkout, so that tests may change it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -27,6 +28,10 @@ _SERVE = 'read -r _; mount --bind "$1" /etc/passwd && exec /usr/sbin/sshd -D -e 
 """root has the login shell there that a test wants; it begins when the network is there"""
 
 
+_numbers = itertools.count()
+"""several guests live at the same time"""
+
+
 class Guest:
     """The sshd, and what a caller has to know of it."""
 
@@ -35,8 +40,10 @@ class Guest:
         self.root, self.installed = home / "root", home / "guest"
         self.shell = shell
         self.process: subprocess.Popen[bytes] | None = None
-        self.host_address, self.address = f"198.18.{os.getpid() % 250}.1", (f"198.18.{os.getpid() % 250}.2", 22)
-        self.link = f"dbt{os.getpid()}"
+        number = next(_numbers)
+        network, first = f"198.18.{os.getpid() % 250}", 4 * number
+        self.host_address, self.address = f"{network}.{first + 1}", (f"{network}.{first + 2}", 22)
+        self.link = f"dbt{os.getpid()}-{number}"
         for name in ("host", "other", "user"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", home / name], check=True)
         self.key = home / "user"
