@@ -10,10 +10,11 @@ import contextlib
 import hashlib
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from devbox.errors import RefusedError
+from devbox.errors import RefusedError, StoreError
 from devbox.image import catalog, config, frame, layers, manifests
 from devbox.image.archive import Archive, Member, opened_archive
 from devbox.image.decompress import copy, decompressed, kind_of
@@ -24,6 +25,7 @@ from devbox.image.unpack import Unpacked, extract
 from devbox.model.reference import familiar
 from devbox.store.database import Store
 from devbox.store.scratch import scratch
+from devbox.system.syscalls import syncfs
 from devbox.system.walk import open_root, opened
 
 _DOCUMENTS_MAX = 32 << 20
@@ -124,12 +126,38 @@ def unpack_layer(archive: Archive, blob: Blob, diff_id: str, place: str) -> laye
         unpacked = _stream(
             member, blob, diff_id, recorder, lambda source, limits: extract(source, tree, limits=limits)
         )
-    prepared = layers.measure(place, diff_id=diff_id)
+    with _written_meanwhile(place):
+        prepared = layers.measure(place, diff_id=diff_id)
     if prepared.canonical == diff_id:
         os.unlink(place + "/frame")  # the tree tells the whole stream
     elif unpacked.replaced:
         _keep_whole(member, blob, diff_id, place + "/frame")
     return prepared
+
+
+@contextlib.contextmanager
+def _written_meanwhile(place: str) -> Iterator[None]:
+    """Let the disk take what was unpacked while the block reads it; the sync before the record is short then.
+
+    What fails is raised here: the kernel tells of it once.
+    """
+    failed: list[OSError] = []
+
+    def write(fd: int) -> None:
+        try:
+            syncfs(fd)
+        except OSError as error:
+            failed.append(error)
+
+    with opened(open_root(place)) as fd:
+        thread = threading.Thread(target=write, args=(fd,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+    if failed:
+        raise StoreError(f"cannot write to disk: {os.strerror(failed[0].errno or 0).lower()}") from failed[0]
 
 
 def _keep_whole(member: Member, blob: Blob, diff_id: str, path: str) -> None:
