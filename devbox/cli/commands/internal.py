@@ -82,8 +82,9 @@ def wake(context: Context, invocation: Invocation) -> int:
                 return 0
     except FileNotFoundError:
         pass
-    write_atomic(marker, now.encode(), durable=False)
-    return boot(context, invocation)
+    code = boot(context, invocation)
+    write_atomic(marker, now.encode(), durable=False)  # not before: a connection that is lost cuts this short
+    return code
 
 
 def _store(context: Context, invocation: Invocation) -> Store:
