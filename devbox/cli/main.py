@@ -57,8 +57,7 @@ def perform(invocation: Invocation) -> int:
         command, _ = grammar.find(list(invocation.command))
         if command is None:
             raise UsageError(f"this devbox has no command {' '.join(invocation.command)}")
-        context.frees = command.frees
-        return _handler(command)(context, invocation)
+        return _handled(context, command, invocation)
 
     return _bounded(context, action)
 
@@ -101,15 +100,23 @@ def _dispatch(context: Context, words: list[str]) -> int:
         return remote.run(context, command, invocation, machine)
     if sys.platform != "linux" and not command.anywhere:
         raise HostError("devbox runs containers on Linux only")
+    return _handled(context, command, invocation)
+
+
+def _handled(context: Context, command: Command, invocation: Invocation) -> int:
     context.frees = command.frees
-    return _handler(command)(context, invocation)
-
-
-def _handler(command: Command) -> Handler:
     if command.moves and sys.platform == "linux":
         from devbox.system import migration
 
         migration.hasten()
+        try:
+            return _handler(command)(context, invocation)
+        finally:
+            migration.over()
+    return _handler(command)(context, invocation)
+
+
+def _handler(command: Command) -> Handler:
     module, _, function = command.handler.partition(":")
     __import__(module)  # importlib.import_module costs 0.7 ms more
     handler: Handler = getattr(sys.modules[module], function)
