@@ -140,10 +140,24 @@ def _keep_private(directory: str) -> None:
         os.makedirs(directory, mode=0o700, exist_ok=True)
 
 
+def _set_journal_mode(db: sqlite3.Connection, mode: str) -> None:
+    """Wait for others that open the file just now, which SQLite does not do here in spite of its time-out."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            db.execute(f"PRAGMA journal_mode = {mode}")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+        else:
+            return
+
+
 def _migrate(root: Root, db: sqlite3.Connection) -> None:
     # with smaller blocks a page of the log's shared memory may find no room when it is written: a SIGBUS
     mode = "WAL" if os.statvfs(root.state).f_bsize >= _PAGE else "TRUNCATE"
-    db.execute(f"PRAGMA journal_mode = {mode}")
+    _set_journal_mode(db, mode)
     db.execute("BEGIN IMMEDIATE")
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
