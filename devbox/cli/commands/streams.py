@@ -44,17 +44,17 @@ def _log_query(invocation: Invocation) -> Query:
     return Query(
         _tail(invocation.text("tail")),
         0 if since is None else since * 1000,
-        0 if until is None else (until + 1) * 1000,
+        0 if until is None else (until + 2) * 1000,
         invocation.flag("follow"),
     )
 
 
 def _microseconds(invocation: Invocation, option: str) -> int | None:
-    """A time option, rounded down: a floating-point number cannot hold nanoseconds."""
+    """A time option, rounded down: a floating-point number holds a moment of now to a quarter of a microsecond."""
     from devbox.cli.units import parse_time
 
     text = invocation.text(option)
-    return int(parse_time(text, f"--{option}") * 1e6) if text else None
+    return int(parse_time(text, f"--{option}") * 1e6 - 0.25) if text else None
 
 
 def _tail(text: str) -> int | None:
