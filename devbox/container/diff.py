@@ -19,9 +19,8 @@ from devbox.store.database import Store
 from devbox.store.scratch import scratch
 from devbox.system.namespaces import private_mounts
 from devbox.system.syscalls import mount
-from devbox.system.walk import inner_path, open_beneath, open_root, opened
+from devbox.system.walk import open_beneath, open_root, opened
 
-_OPAQUE = "trusted.overlay.opaque"
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _READ = os.O_RDONLY | os.O_DIRECTORY
 MOUNT_POINTS = frozenset(
@@ -174,7 +173,7 @@ def _hidden(upper: int, lower: int, node: _Node) -> list[Change]:
         for fd in (above, below):
             if fd is not None:
                 stack.enter_context(opened(fd))
-        if above is None or below is None or not _is_opaque(above):
+        if above is None or below is None or not layers.is_opaque(above):
             return []
         missing = set(os.listdir(below)) - set(os.listdir(above))
         return [Change("D", node.path + b"/" + os.fsencode(name)) for name in missing]
@@ -203,12 +202,3 @@ def _status(directory: int, name: bytes) -> os.stat_result | None:
 
 def _is_whiteout(there: os.stat_result) -> bool:
     return stat.S_ISCHR(there.st_mode) and there.st_rdev == 0
-
-
-def _is_opaque(fd: int) -> bool:
-    try:
-        return os.getxattr(inner_path(fd), _OPAQUE) == b"y"
-    except OSError as error:
-        if error.errno in (errno.ENODATA, errno.ENOTSUP):
-            return False
-        raise

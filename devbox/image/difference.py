@@ -21,7 +21,6 @@ from devbox.system.namespaces import private_mounts
 from devbox.system.syscalls import mount
 from devbox.system.walk import inner_path, open_beneath, open_root, opened
 
-_OPAQUE = "trusted.overlay.opaque"
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _CHUNK = 1 << 18
 
@@ -114,20 +113,11 @@ def _touched(own: Sequence[int], path: bytes, left: int | None, right: int | Non
             fd = _enter(tree, path, stack)
             if fd is not None:
                 names.update(map(os.fsencode, os.listdir(fd)))
-                whole = whole or _is_opaque(fd)
+                whole = whole or layers.is_opaque(fd)
     if whole:
         for side in (left, right):
             names.update(map(os.fsencode, os.listdir(side)) if side is not None else ())
     return names
-
-
-def _is_opaque(fd: int) -> bool:
-    try:
-        return os.getxattr(inner_path(fd), _OPAQUE) == b"y"
-    except OSError as error:
-        if error.errno in (errno.ENODATA, errno.ENOTSUP):
-            return False
-        raise
 
 
 def _status(directory: int | None, name: bytes) -> os.stat_result | None:
