@@ -14,12 +14,12 @@ KEYS = ("build-cold", "build-cached", "build-last")
 _FILES = 2000
 _DOCKERFILE = """\
 FROM busybox AS build
-WORKDIR /work
+WORKDIR /sources
 COPY src src
 RUN find src -type f | wc -l > count
 RUN cat src/*/* > all
 FROM busybox
-COPY --from=build /work/count /work/all /out/
+COPY --from=build /sources/count /sources/all /out/
 RUN cat /out/count
 COPY last /last
 CMD ["cat", "/out/count"]

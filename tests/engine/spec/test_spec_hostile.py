@@ -43,8 +43,8 @@ def test_hosts_leads_out_of_the_root(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_the_working_directory_is_a_link(lab: Lab, tmp_path: Path) -> None:
-    container, root = shell(lab, "pwd -P; touch made", working_dir="/work/deep")
-    (root / "work").symlink_to("../../../" + str(tmp_path))
+    container, root = shell(lab, "pwd -P; touch made", working_dir="/linked/deep")
+    (root / "linked").symlink_to("../../../" + str(tmp_path))
     assert lab.run(container).out == f"{tmp_path}/deep\n"
     assert not (tmp_path / "deep").exists()
     assert (root / str(tmp_path)[1:] / "deep/made").exists()

@@ -22,6 +22,8 @@ from typing import Any
 
 import pytest
 
+from devbox.machine.guest.processes import descendants
+
 CHECKOUT = Path(__file__).parents[3]
 ENTRY = (sys.executable, "-P", "-m", "devbox")
 _SERVE = 'read -r _; mount --bind "$1" /etc/passwd && exec /usr/sbin/sshd -D -e -f "$2" <&-'
@@ -271,20 +273,6 @@ def name_of(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
-
-
-def descendants(pid: int) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            parent = int(Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(name))
-    found, todo = [], [pid]
-    while todo:
-        below = children.get(todo.pop(), [])
-        found += below
-        todo += below
-    return found
 
 
 def commands(host: Host) -> list[int]:

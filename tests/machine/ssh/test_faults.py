@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.machine.ssh.conftest import Host, commands, descendants, name_of, serving, wait_until
+from devbox.machine.guest.processes import descendants
+from tests.machine.ssh.conftest import Host, commands, name_of, serving, wait_until
 
 REPORTED = 15.0
 ALONE = {"DEVBOX_NO_BROKER": "1"}

@@ -17,7 +17,7 @@ def src(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"XDG_{name.upper()}_HOME", str(tmp_path / name))
     monkeypatch.setenv("HOST_SECRET", "hidden")
     (tmp_path / "src").mkdir()
-    share = {"host": str(tmp_path / "src"), "guest": "/work", "kind": "9p", "tag": "t"}
+    share = {"host": str(tmp_path / "src"), "guest": "/code", "kind": "9p", "tag": "t"}
     records.write_json(places.machine("default").shares, {"shares": [share]})
     monkeypatch.chdir(tmp_path / "src")
     return tmp_path / "src"
@@ -41,15 +41,15 @@ def test_paths_variables_ports_and_files_are_shown(src: Path, capsys: pytest.Cap
     ]
     assert main.run(["machine", "explain", "--json", "--", *line]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["machine"], found["command"], found["cwd"]) == ("default", "run", "/work")
-    assert found["parameters"]["volume"] == ["/work:/src"]
+    assert (found["machine"], found["command"], found["cwd"]) == ("default", "run", "/code")
+    assert found["parameters"]["volume"] == ["/code:/src"]
     assert found["parameters"]["env"] == ["HOST_SECRET=...", "A=..."]
     assert found["ports"] == ["8080:80"]
     assert found["send"][0]["host"] == str(src.parent / "labels")
     assert main.run(["machine", "explain", *line]) == 0
     printed = capsys.readouterr().out
-    assert f"directory     {src} -> /work\n" in printed
-    assert "volume        .:/src -> /work:/src\n" in printed
+    assert f"directory     {src} -> /code\n" in printed
+    assert "volume        .:/src -> /code:/src\n" in printed
     assert "hidden" not in printed
 
 

@@ -130,8 +130,8 @@ names = st.text(st.characters(exclude_characters="/\\\0:", codec="utf-8"), min_s
 
 @given(st.lists(names, max_size=4))
 def test_there_and_back(below: list[str]) -> None:
-    unix = mountmap.build([Share("/work", "/mnt/w"), Share("/wor", "/x")], "linux")
-    path = str(PurePosixPath("/work", *below))
+    unix = mountmap.build([Share("/code", "/mnt/w"), Share("/wor", "/x")], "linux")
+    path = str(PurePosixPath("/code", *below))
     assert unix.to_host(unix.to_guest(path) or "") == path
     windows = mountmap.build([Share("C:\\work", "/mnt/c/work")], "win32")
     path = "\\".join(("C:\\work", *below))

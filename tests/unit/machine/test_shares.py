@@ -59,7 +59,7 @@ def shared(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     src = tmp_path / "my src"
     src.mkdir()
     (tmp_path / "link").symlink_to(src)
-    settings = MachineSettings("work", "libvirt", box="some/box", shares=(Share(str(tmp_path / "link"), "/work"),))
+    settings = MachineSettings("work", "libvirt", box="some/box", shares=(Share(str(tmp_path / "link"), "/code"),))
     return Shared(machine, VagrantDriver(places.machine("work"), settings), src)
 
 
@@ -73,11 +73,11 @@ def test_up_mounts_them_and_remembers_what_is_mounted(shared: Shared, keys: Keys
     place = places.machine("work")
     (described,) = json.loads(Path(place.description).read_text())["shares"]
     tag = hashlib.md5(str(shared.src).encode()).hexdigest()[:31]
-    assert described == {"host": str(shared.src), "guest": "/work", "kind": "9p", "tag": tag}
+    assert described == {"host": str(shared.src), "guest": "/code", "kind": "9p", "tag": tag}
     assert shared.verbs() == ["up", "ssh-config", "mount"]
-    assert f"{tag} /work" in shared.machine.calls[-1]
+    assert f"{tag} /code" in shared.machine.calls[-1]
     assert shared.machine.phases()[-1] == "shares"
-    assert shared_record.mounted(place).to_guest(f"{shared.src}/a b") == "/work/a b"
+    assert shared_record.mounted(place).to_guest(f"{shared.src}/a b") == "/code/a b"
 
 
 def test_for_a_snapshot_they_are_let_go_and_come_back(shared: Shared, keys: Keys) -> None:
