@@ -8,7 +8,7 @@ assert sys.platform == "linux"
 
 import os
 
-from devbox.container.copying import plain
+from devbox.container.files.copying import plain
 from devbox.errors import RefusedError
 from devbox.image.limits import Limits
 from devbox.image.tarfields import BLOCK

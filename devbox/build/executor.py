@@ -18,8 +18,8 @@ from devbox.build.sandbox import Output
 from devbox.build.stepmounts import MountMaker, Places
 from devbox.build.steps import Given, RunStep, Source, WorkdirStep
 from devbox.build.stop import Stop
-from devbox.container import users
-from devbox.container.spec import MountEntry
+from devbox.container.spec import users
+from devbox.container.spec.configjson import MountEntry
 from devbox.store.database import Store
 from devbox.store.scratch import scratch
 from devbox.system.walk import make_directories, open_in_root, open_root, opened

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from devbox.build.overlay import mount_layers
-from devbox.container.streaming import UNBOUNDED, stream
+from devbox.container.files.streaming import UNBOUNDED, stream
 from devbox.errors import NotFoundError
 from devbox.image.pack import Choice, Sink, pack
 from devbox.image.source import Source

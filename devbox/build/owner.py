@@ -8,7 +8,7 @@ assert sys.platform == "linux"
 
 import re
 
-from devbox.container.users import ID_MAX, lookup
+from devbox.container.spec.users import ID_MAX, lookup
 from devbox.errors import UsageError
 
 

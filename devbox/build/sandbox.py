@@ -19,9 +19,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from devbox.build.stop import Stop
-from devbox.container import cgroups, locks, runtime, seccomp_cache, spec, spec_setting
-from devbox.container.rootfs import prepare
-from devbox.container.spec import MountEntry
+from devbox.container import cgroups, locks, runtime
+from devbox.container.spec import configjson, seccomp_cache, surroundings
+from devbox.container.spec.configjson import MountEntry
+from devbox.container.spec.rootfs import prepare
 from devbox.errors import ContainerRuntimeError
 from devbox.model.container import Container, ContainerConfig
 from devbox.model.values_parse import merge_env
@@ -91,11 +92,11 @@ def prepare_command(store: Store, rootfs: str, container_id: str, command: Comma
     )
     container = Container(container_id, "of the build", 0.0, "", "", config)
     ready = prepare(rootfs, container, command.mounts)
-    setting = spec_setting.gather(store, container, ready, rootfs=rootfs, netns=command.network)
-    defaults = (f"PATH={spec.DEFAULT_PATH}", f"HOME={ready.user.home}")
+    setting = surroundings.gather(store, container, ready, rootfs=rootfs, netns=command.network)
+    defaults = (f"PATH={configjson.DEFAULT_PATH}", f"HOME={ready.user.home}")
     setting = setting._replace(env=merge_env(defaults, command.env))
     fresh = tuple(mount.target for mount in ready.mounts if mount.kind == "tmpfs")
-    return Prepared(container, json.dumps(spec.document(container, setting)), fresh)
+    return Prepared(container, json.dumps(configjson.document(container, setting)), fresh)
 
 
 def run(root: Root, prepared: Prepared, output: Output, stop: Stop) -> int:

@@ -18,7 +18,7 @@ from devbox.build.overlay import pin
 from devbox.build.selecting import select
 from devbox.build.steps import Given, MountWish, Source
 from devbox.build.waiting import acquire
-from devbox.container.spec import MountEntry
+from devbox.container.spec.configjson import MountEntry
 from devbox.errors import NotFoundError, UsageError
 from devbox.store.database import Store
 from devbox.system.files import write_all

@@ -15,8 +15,9 @@ from devbox.cli import container_options_files as files
 from devbox.cli import container_options_limits as limits
 from devbox.cli import container_options_network as network
 from devbox.cli import process_options
-from devbox.container import runtime, spec_mounts, users
+from devbox.container import runtime
 from devbox.container.create import Request
+from devbox.container.spec import mountlist, users
 from devbox.errors import NotFoundError, RefusedError, UsageError
 from devbox.image import catalog
 from devbox.image.config import fits
@@ -52,7 +53,7 @@ def wish(store: Store, invocation: Invocation, environ: Mapping[str, str], cwd: 
     )
     wanted = network.joined(wanted, store, invocation, image.config)
     wanted = confinement.confined(wanted, store, invocation, cwd)
-    spec_mounts.check_init(wanted)
+    mountlist.check_init(wanted)
     for text in _texts(codec.encode(wanted)):
         if not is_text(text):
             raise RefusedError(

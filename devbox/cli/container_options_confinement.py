@@ -8,7 +8,8 @@ assert sys.platform == "linux"
 
 import os
 
-from devbox.container import apparmor, capabilities, records, spec_setting
+from devbox.container import records
+from devbox.container.spec import apparmor, capabilities, surroundings
 from devbox.errors import UsageError
 from devbox.model.confinement_parse import parse_capability, parse_security_options, parse_sysctls
 from devbox.model.container import ContainerConfig
@@ -36,7 +37,7 @@ def confined(wanted: ContainerConfig, store: Store, invocation: Invocation, cwd:
     )
     bounding = capabilities.bounding_set()
     capabilities.check(wanted, bounding)
-    spec_setting.profile(wanted, bounding)
+    surroundings.profile(wanted, bounding)
     apparmor.ready(wanted)
     return wanted
 
@@ -58,4 +59,4 @@ def _security_option(text: str, cwd: str) -> str:
     wanted = parse_security_options([text]).seccomp
     if wanted in ("", "unconfined"):
         return text
-    return "seccomp=" + spec_setting.read_profile(os.path.join(cwd, wanted))
+    return "seccomp=" + surroundings.read_profile(os.path.join(cwd, wanted))

@@ -8,8 +8,8 @@ assert sys.platform == "linux"
 
 import os
 
-from devbox.container import devices as host_devices
 from devbox.container import records
+from devbox.container.spec import devices as host_devices
 from devbox.errors import NotFoundError, UsageError
 from devbox.model.confinement_parse import parse_device
 from devbox.model.container import ContainerConfig, Device

@@ -6,7 +6,8 @@ import sys
 
 assert sys.platform == "linux"
 
-from devbox.container import capabilities, cgroups, spec_setting
+from devbox.container import cgroups
+from devbox.container.spec import capabilities, surroundings
 from devbox.errors import HostError, UsageError
 from devbox.model.confinement_parse import UNLIMITED, parse_ulimit
 from devbox.model.container import Resources, Ulimit
@@ -42,7 +43,7 @@ def ulimits(invocation: Invocation) -> tuple[Ulimit, ...]:
     wanted = {limit.name: limit for limit in map(parse_ulimit, invocation.many("ulimit"))}
     if not wanted:
         return ()
-    most = spec_setting.hard_limits(capabilities.bounding_set())
+    most = surroundings.hard_limits(capabilities.bounding_set())
     for limit in wanted.values():
         _check_least(limit, invocation.text("runtime"))
         own = most.get(limit.name, UNLIMITED)

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from devbox.cli.container_options_confinement import namespace
-from devbox.container import records, spec
+from devbox.container import records
+from devbox.container.spec import configjson
 from devbox.errors import UsageError
 from devbox.model.container import ContainerConfig
 from devbox.model.image import ImageConfig
@@ -182,7 +183,7 @@ def _name_of_namespace(wanted: ContainerConfig, store: Store, uts: str) -> str:
     for mode in (uts, wanted.network_mode):
         kind, _, container_id = mode.partition(":")
         if kind == "container":
-            return spec.hostname(records.by_id(store, container_id))
+            return configjson.hostname(records.by_id(store, container_id))
         if kind == "host":
             import os
 

@@ -73,7 +73,7 @@ class Rows:
         return ",".join((seen.container.name, *seen.linked_as))
 
     def _size(self, container: Container) -> str:
-        from devbox.container.sizes import of
+        from devbox.container.files.sizes import of
 
         own, whole = of(self.store, container)
         return f"{human_size(own)} (virtual {human_size(whole)})"

@@ -11,7 +11,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 
 from devbox.cli.context import KERNEL_NEEDED
-from devbox.container import apparmor, cgroups
+from devbox.container import cgroups
+from devbox.container.spec import apparmor
 from devbox.errors import HostError
 from devbox.model.finding import Finding
 from devbox.store.root import Root

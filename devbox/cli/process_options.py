@@ -9,7 +9,7 @@ assert sys.platform == "linux"
 import os
 from collections.abc import Mapping
 
-from devbox.container import users
+from devbox.container.spec import users
 from devbox.errors import UsageError
 from devbox.model.invocation import Invocation
 from devbox.model.options_parse import is_text

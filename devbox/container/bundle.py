@@ -9,9 +9,10 @@ assert sys.platform == "linux"
 import json
 import os
 
-from devbox.container import records, spec, spec_mounts, spec_setting
+from devbox.container import records
 from devbox.container.exits import is_running
-from devbox.container.rootfs import prepare
+from devbox.container.spec import configjson, mountlist, surroundings
+from devbox.container.spec.rootfs import prepare
 from devbox.errors import StateError
 from devbox.model.container import Container
 from devbox.network import links
@@ -26,8 +27,8 @@ def write_bundle(
     `netns` is a descriptor of the network namespace made for it; the runtime opens it while we live.
     `console_size` is the rows and columns with which its terminal begins, zeros where nobody knows them.
     """
-    prepared = prepare(rootfs, container, spec_mounts.resolve(store, container))
-    setting = spec_setting.gather(
+    prepared = prepare(rootfs, container, mountlist.resolve(store, container))
+    setting = surroundings.gather(
         store,
         container,
         prepared,
@@ -35,7 +36,7 @@ def write_bundle(
         netns=_network_namespace(store, container, netns),
         links=links.environment(store, container.id),
     )
-    document = spec.document(container, setting)
+    document = configjson.document(container, setting)
     if container.config.tty and all(console_size):
         document["process"]["consoleSize"] = {"height": console_size[0], "width": console_size[1]}
     with open(store.root.bundle(container.id) + "/config.json", "w") as file:

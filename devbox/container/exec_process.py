@@ -12,7 +12,8 @@ import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from devbox.container import rootfs, runtime, spec, spec_setting
+from devbox.container import runtime
+from devbox.container.spec import configjson, rootfs, surroundings
 from devbox.errors import (
     CommandNotFoundError,
     ContainerRuntimeError,
@@ -110,11 +111,13 @@ def _document(store: Store, container: Container, request: Request) -> dict[str,
     linked = links.environment(store, container.id)
 
     def environment(home: str) -> tuple[str, ...]:
-        own = spec.environment(config, spec.hostname(container), tty=request.tty, links=linked, home=home)
+        own = configjson.environment(
+            config, configjson.hostname(container), tty=request.tty, links=linked, home=home
+        )
         return merge_env(own, request.env)
 
     prepared = rootfs.enter(f"/proc/{container.pid}/root", config, request.command[0], environment(""))
-    document = spec_setting.exec_process(config, prepared, environment(prepared.user.home))
+    document = surroundings.exec_process(config, prepared, environment(prepared.user.home))
     rows, columns = terminal.size() if request.tty else (0, 0)
     if rows and columns:
         document["consoleSize"] = {"height": rows, "width": columns}

@@ -17,9 +17,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from devbox.container import exec_process, keyboard, keys
+from devbox.container import exec_process
 from devbox.container.exec_process import Request
-from devbox.container.pump import Flow, Outlet, drain, pump, reader, writer
+from devbox.container.streams import keyboard, keys
+from devbox.container.streams.pump import Flow, Outlet, drain, pump, reader, writer
 from devbox.container.telling import Execution
 from devbox.model.container import Container
 from devbox.store.database import Store

@@ -10,8 +10,9 @@ import os
 import select
 import time
 
-from devbox.container import again, cgroups, locks, logger, monitor, records, telling
+from devbox.container import again, cgroups, locks, monitor, records, telling
 from devbox.container.runtime import delete_from_runtime, deleting
+from devbox.container.streams import logger
 from devbox.model.container import Container
 from devbox.network import endpoints, hosts
 from devbox.store.database import Store

@@ -8,7 +8,7 @@ assert sys.platform == "linux"
 
 import os
 
-from devbox.container import logger
+from devbox.container.streams import logger
 from devbox.store.database import Store
 from devbox.store.root import Root
 from devbox.store.scratch import sweep

@@ -12,10 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from devbox.container import copyup, health, locks, logger, monitor, records, runtime, seccomp_cache, telling
+from devbox.container import health, locks, monitor, records, runtime, telling
 from devbox.container.bundle import write_bundle
 from devbox.container.exits import abandon, is_running
-from devbox.container.mounting import mount_rootfs
+from devbox.container.files import copyup
+from devbox.container.files.mounting import mount_rootfs
+from devbox.container.spec import seccomp_cache
+from devbox.container.streams import logger
 from devbox.errors import DevboxError, StateError
 from devbox.model.container import Container
 from devbox.model.network import Endpoint

@@ -13,7 +13,7 @@ import tarfile
 import time
 
 from devbox.cli.context import Context
-from devbox.container import copying
+from devbox.container.files import copying
 from devbox.errors import RefusedError
 from devbox.model.invocation import Invocation
 from devbox.system.walk import open_root, opened

@@ -16,7 +16,7 @@ from devbox.errors import NotFoundError, UsageError
 from devbox.model.invocation import Invocation
 
 if TYPE_CHECKING:
-    from devbox.container.copying import Tree
+    from devbox.container.files.copying import Tree
 
 _STDIO = "-"
 
@@ -62,7 +62,7 @@ def cp(context: Context, invocation: Invocation) -> int:
 
 
 def _out(context: Context, source: Place, destination: str, *, archive: bool, follow: bool) -> int:
-    from devbox.container import copying
+    from devbox.container.files import copying
 
     if destination == _STDIO and sys.stdout.isatty():
         raise UsageError("an archive is not written to a terminal", hint="redirect it to a file")
@@ -79,7 +79,7 @@ def _out(context: Context, source: Place, destination: str, *, archive: bool, fo
 
 
 def _in(context: Context, source: str, destination: Place, *, archive: bool, follow: bool) -> int:
-    from devbox.container import copying
+    from devbox.container.files import copying
 
     with contextlib.ExitStack() as stack:
         if source == _STDIO:
@@ -96,7 +96,7 @@ def _in(context: Context, source: str, destination: Place, *, archive: bool, fol
 
 @contextlib.contextmanager
 def _host() -> Iterator[Tree]:
-    from devbox.container.copying import Tree
+    from devbox.container.files.copying import Tree
     from devbox.system.walk import open_root, opened
 
     with opened(open_root("/")) as root:
@@ -106,8 +106,8 @@ def _host() -> Iterator[Tree]:
 @contextlib.contextmanager
 def _inside(context: Context, reference: str) -> Iterator[Tree]:
     from devbox.container import records
-    from devbox.container.copying import Tree
-    from devbox.container.filesystem import entered
+    from devbox.container.files.copying import Tree
+    from devbox.container.files.filesystem import entered
 
     store = context.reconciled()
     with entered(store, records.resolve(store, reference), with_mounts=True) as root:
@@ -122,8 +122,8 @@ def _absolute(context: Context, path: str) -> str:
 def diff(context: Context, invocation: Invocation) -> int:
     """Print what a container added, changed and deleted."""
     from devbox.cli.output import for_terminal
-    from devbox.container import diff as differences
     from devbox.container import records
+    from devbox.container.files import diff as differences
 
     store = context.reconciled()
     for change in differences.changes(store, records.get(store, invocation.text("container"))):
@@ -133,8 +133,8 @@ def diff(context: Context, invocation: Invocation) -> int:
 
 def commit(context: Context, invocation: Invocation) -> int:
     """Make an image of a container and print its id."""
-    from devbox.container import commit as committing
     from devbox.container import records
+    from devbox.container.files import commit as committing
 
     store = context.reconciled()
     wish = committing.Wish(
@@ -150,8 +150,8 @@ def commit(context: Context, invocation: Invocation) -> int:
 
 def export(context: Context, invocation: Invocation) -> int:
     """Write a container's file system as a tar archive."""
-    from devbox.container import export as exporting
     from devbox.container import records
+    from devbox.container.files import export as exporting
 
     output = invocation.text("output")
     if not output and sys.stdout.isatty():

@@ -13,7 +13,8 @@ from devbox.cli.context import Context
 from devbox.cli.filters import Prunable, parse_filters, prunable
 from devbox.cli.output import report_deleted
 from devbox.cli.units import human_size
-from devbox.container import overview, sizes
+from devbox.container import overview
+from devbox.container.files import sizes
 from devbox.errors import ConflictError, NotFoundError, UsageError
 from devbox.model.container import Container
 from devbox.model.invocation import Invocation

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from devbox.cli.container_options import warnings, wish
 from devbox.cli.context import Context
-from devbox.container import attach, exits, keys, life, locks, records
+from devbox.container import exits, life, locks, records
 from devbox.container.create import create as create_container
 from devbox.container.start import start as start_container
+from devbox.container.streams import attach, keys
 from devbox.errors import ConflictError, DevboxError, UsageError
 from devbox.model.container import Container
 from devbox.model.invocation import Invocation

@@ -13,13 +13,13 @@ from devbox.errors import StateError, UsageError
 from devbox.model.invocation import Invocation
 
 if TYPE_CHECKING:
-    from devbox.container.logs import Query, Record
+    from devbox.container.streams.logs import Query, Record
 
 
 def logs(context: Context, invocation: Invocation) -> int:
     """Print what a container has written, stdout to stdout and stderr to stderr."""
-    from devbox.container import logs as container_logs
     from devbox.container import records
+    from devbox.container.streams import logs as container_logs
     from devbox.system.files import write_all
 
     query = _log_query(invocation)
@@ -38,7 +38,7 @@ def logs(context: Context, invocation: Invocation) -> int:
 
 
 def _log_query(invocation: Invocation) -> Query:
-    from devbox.container.logs import Query
+    from devbox.container.streams.logs import Query
 
     since, until = _microseconds(invocation, "since"), _microseconds(invocation, "until")
     return Query(
@@ -70,7 +70,7 @@ def _tail(text: str) -> int | None:
 
 def _runs(batch: list[Record], *, stamps: bool, details: bool) -> list[tuple[int, bytes]]:
     """The bytes to print, neighbours of one stream together."""
-    from devbox.container.logs import nanoseconds, rfc3339
+    from devbox.container.streams.logs import nanoseconds, rfc3339
 
     runs: list[tuple[int, list[bytes]]] = []
     for record in batch:
@@ -87,8 +87,9 @@ def _runs(batch: list[Record], *, stamps: bool, details: bool) -> list[tuple[int
 
 def attach(context: Context, invocation: Invocation) -> int:
     """Join our streams to a running container's; its exit code, or 0 when the user detaches."""
-    from devbox.container import attach as joining
-    from devbox.container import exits, keys, life, records
+    from devbox.container import exits, life, records
+    from devbox.container.streams import attach as joining
+    from devbox.container.streams import keys
     from devbox.container.telling import tell
     from devbox.system import procfs
 
@@ -129,8 +130,9 @@ def execute(context: Context, invocation: Invocation) -> int:
     """Run a command in a running container; its exit code."""
     from devbox.cli import process_options
     from devbox.container import execute as running
-    from devbox.container import keyboard, keys, records
+    from devbox.container import records
     from devbox.container.exec_process import Request
+    from devbox.container.streams import keyboard, keys
 
     process_options.check_text(invocation)
     tty, stdin = invocation.flag("tty"), invocation.flag("interactive")

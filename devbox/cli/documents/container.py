@@ -14,7 +14,8 @@ from devbox.cli.documents.container_host import host_config
 from devbox.cli.documents.container_network import links, settings
 from devbox.cli.template_values import ABSENT, ABSENT_TEXT
 from devbox.cli.units import rfc3339
-from devbox.container import apparmor, sizes
+from devbox.container.files import sizes
+from devbox.container.spec import apparmor
 from devbox.model.container import Container, HealthCheck
 from devbox.model.mount import Mount
 from devbox.store.database import Store

@@ -13,8 +13,9 @@ from typing import Any
 from devbox import __version__
 from devbox.cli.documents import mapped
 from devbox.cli.units import rfc3339
-from devbox.container import apparmor, cgroups
+from devbox.container import cgroups
 from devbox.container.metering import machine_memory
+from devbox.container.spec import apparmor
 from devbox.errors import HostError
 from devbox.store.database import Store
 from devbox.system import process

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from devbox.container import records, rootfs, spec, spec_mounts, spec_setting
+from devbox.container import records
+from devbox.container.spec import configjson, mountlist, rootfs, surroundings
 from devbox.model.container import Container, ContainerConfig
 from devbox.store.database import Store
 from devbox.store.root import Root
@@ -56,11 +57,11 @@ class Lab:
         """Its config.json, as a start does it; in private mounts."""
         place = self.rootfs(container)
         mount(place, place, "", MS_BIND)
-        prepared = rootfs.prepare(place, container, spec_mounts.resolve(self.store, container))
+        prepared = rootfs.prepare(place, container, mountlist.resolve(self.store, container))
         netns = "host" if container.config.network_mode == "host" else ""
-        setting = spec_setting.gather(self.store, container, prepared, rootfs=place, netns=netns)
+        setting = surroundings.gather(self.store, container, prepared, rootfs=place, netns=netns)
         Path(self.root.bundle(container.id), "config.json").write_text(
-            json.dumps(spec.document(container, setting))
+            json.dumps(configjson.document(container, setting))
         )
 
     def argv(self, *arguments: str) -> list[str]:

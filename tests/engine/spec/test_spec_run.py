@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from devbox.container import cgroups, rootfs, seccomp_cache, spec_setting
+from devbox.container import cgroups
+from devbox.container.spec import rootfs, seccomp_cache, surroundings
 from devbox.errors import (
     CommandNotFoundError,
     NotExecutableError,
@@ -312,7 +313,7 @@ class TestExec:
         wanted = container.config._replace(command=("sh", "-c", script), **config)
         prepared = rootfs.enter(f"/proc/{container.pid}/root", wanted, "sh", ("PATH=/bin",))
         path = Path(lab.root.bundle(container.id), "process.json")
-        path.write_text(json.dumps(spec_setting.exec_process(wanted, prepared, ("PATH=/bin",))))
+        path.write_text(json.dumps(surroundings.exec_process(wanted, prepared, ("PATH=/bin",))))
         argv = lab.argv("exec", "--process", str(path), container.id)
         return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
 

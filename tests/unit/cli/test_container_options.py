@@ -398,7 +398,7 @@ class TestConfinement:
         assert "cannot read" in refused("--security-opt", "seccomp=nosuch.json", "bare", "sh")
 
     def test_a_capability_that_cannot_be_given(self, wish: Wish) -> None:
-        from devbox.container import capabilities
+        from devbox.container.spec import capabilities
         from devbox.model.confinement_parse import CAPABILITIES
 
         missing = sorted(set(CAPABILITIES) - capabilities.bounding_set())

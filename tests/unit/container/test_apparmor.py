@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from devbox.container import apparmor
+from devbox.container.spec import apparmor
 from devbox.errors import HostError, NotFoundError
 from devbox.model.container import ContainerConfig
 

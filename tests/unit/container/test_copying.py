@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from devbox.container import copying
-from devbox.container.copying import Tree
+from devbox.container.files import copying
+from devbox.container.files.copying import Tree
 from devbox.errors import ConflictError, DevboxError, NotFoundError, RefusedError
 from devbox.system.walk import open_root, opened
 

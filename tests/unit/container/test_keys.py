@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.container.keys import DEFAULT, Filter, parse
+from devbox.container.streams.keys import DEFAULT, Filter, parse
 from devbox.errors import UsageError
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.container.logfiles import Reader, listed
-from devbox.container.logs import Parser, Record, last, nanoseconds, rfc3339
+from devbox.container.streams.logfiles import Reader, listed
+from devbox.container.streams.logs import Parser, Record, last, nanoseconds, rfc3339
 
 STAMP = b"2026-11-24T08:30:00.123456789+00:00"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from devbox.container.pump import CHUNK, Flow, drain, pump, reader, writer
+from devbox.container.streams.pump import CHUNK, Flow, drain, pump, reader, writer
 
 
 def flow(source: int, target: int) -> Flow:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from devbox.container.rootfs import Prepared, prepare
-from devbox.container.spec import MountEntry
+from devbox.container.spec.configjson import MountEntry
+from devbox.container.spec.rootfs import Prepared, prepare
 from devbox.errors import (
     CommandNotFoundError,
     DevboxError,

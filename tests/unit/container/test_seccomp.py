@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from devbox.container import seccomp
-from devbox.container.capabilities import DEFAULT
-from devbox.container.seccomp_calls import ALLOWED, ALLOWED_WITH, REFUSED
+from devbox.container.spec import seccomp
+from devbox.container.spec.capabilities import DEFAULT
+from devbox.container.spec.seccomp_calls import ALLOWED, ALLOWED_WITH, REFUSED
 from devbox.errors import UsageError
 
 DISTRIBUTION = Path("/usr/share/containers/seccomp.json")

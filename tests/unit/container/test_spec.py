@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from devbox.container import cgroups, spec
-from devbox.container.capabilities import DEFAULT
-from devbox.container.devices import Node
-from devbox.container.spec import MountEntry, Setting
-from devbox.container.users import User
+from devbox.container import cgroups
+from devbox.container.spec import configjson
+from devbox.container.spec.capabilities import DEFAULT
+from devbox.container.spec.configjson import MountEntry, Setting
+from devbox.container.spec.devices import Node
+from devbox.container.spec.users import User
 from devbox.errors import HostError, UsageError
 from devbox.model.confinement_parse import CAPABILITIES, UNLIMITED
 from devbox.model.container import Container, ContainerConfig, Resources, Ulimit
@@ -39,7 +40,7 @@ SETTING = Setting(
 
 def document(setting: Setting = SETTING, **config: Any) -> dict[str, Any]:
     wanted = ContainerConfig(command=("run", "it"))._replace(**config)
-    made = spec.document(Container("f" * 64, "c", 0.0, "sha256:0", "i", wanted), setting)
+    made = configjson.document(Container("f" * 64, "c", 0.0, "sha256:0", "i", wanted), setting)
     json.dumps(made)
     return made
 
@@ -173,7 +174,7 @@ class TestNamespaces:
         assert namespaces(made)["ipc"] == "/proc/5/ns/ipc"
 
     def test_an_init_only_where_it_is_one(self) -> None:
-        assert document(init=True)["process"]["args"] == [spec.INIT_TARGET, "--", "run", "it"]
+        assert document(init=True)["process"]["args"] == [configjson.INIT_TARGET, "--", "run", "it"]
 
 
 class TestNames:
@@ -275,5 +276,5 @@ def test_no_annotation_comes_from_labels() -> None:
 
 def test_the_environment_in_dockers_order() -> None:
     config = ContainerConfig(env=("PATH=/own", "DB_PORT=mine"))
-    made = spec.environment(config, "web", tty=True, links=("DB_PORT=tcp", "DB_NAME=/c/db"), home="/root")
+    made = configjson.environment(config, "web", tty=True, links=("DB_PORT=tcp", "DB_NAME=/c/db"), home="/root")
     assert made == ("PATH=/own", "HOSTNAME=web", "TERM=xterm", "HOME=/root", "DB_PORT=mine", "DB_NAME=/c/db")

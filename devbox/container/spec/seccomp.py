@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from devbox.container.seccomp_calls import ALLOWED, ALLOWED_ON, ALLOWED_WITH, REFUSED
+from devbox.container.spec.seccomp_calls import ALLOWED, ALLOWED_ON, ALLOWED_WITH, REFUSED
 from devbox.errors import UsageError
 
 _EPERM = 1

@@ -13,9 +13,9 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from devbox.container import users
-from devbox.container.spec import MountEntry, command, environment
-from devbox.container.view import View
+from devbox.container.spec import users
+from devbox.container.spec.configjson import MountEntry, command, environment
+from devbox.container.spec.view import View
 from devbox.errors import CommandNotFoundError, NotExecutableError, NotFoundError, RefusedError
 from devbox.model.container import Container, ContainerConfig
 from devbox.system.walk import open_beneath, open_root, opened

@@ -9,7 +9,7 @@ assert sys.platform == "linux"
 import os
 
 from devbox.container import records
-from devbox.container.spec import INIT_TARGET, MountEntry
+from devbox.container.spec.configjson import INIT_TARGET, MountEntry
 from devbox.errors import HostError, NotFoundError, RefusedError, StateError
 from devbox.model.container import Container, ContainerConfig
 from devbox.model.mount import Mount

@@ -9,8 +9,9 @@ assert sys.platform == "linux"
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from devbox.container import capabilities, cgroups, devices
-from devbox.container.users import User
+from devbox.container import cgroups
+from devbox.container.spec import capabilities, devices
+from devbox.container.spec.users import User
 from devbox.model.confinement_parse import UNLIMITED, parse_security_options
 from devbox.model.container import Container, ContainerConfig
 from devbox.model.kernel_paths import MASKED_PATHS, READ_ONLY_PATHS

@@ -14,8 +14,8 @@ import os
 import zlib
 from collections.abc import Iterable
 
-from devbox.container import seccomp, seccomp_calls
-from devbox.container.seccomp_calls import ALLOWED_WITH
+from devbox.container.spec import seccomp, seccomp_calls
+from devbox.container.spec.seccomp_calls import ALLOWED_WITH
 from devbox.store.root import Root
 from devbox.system import procfs
 from devbox.system.files import write_atomic

@@ -64,7 +64,7 @@ def _prepare(volume: Volume, mount: Mount, rootfs: str, *, new: bool) -> None:
 
 
 def _fill(volume: Volume, mount: Mount, rootfs: str, home: int) -> None:
-    from devbox.container.streaming import copy_below
+    from devbox.container.files.streaming import copy_below
     from devbox.system.syscalls import syncfs
     from devbox.system.walk import open_in_root, open_root, opened
 

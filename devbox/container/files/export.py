@@ -6,7 +6,7 @@ import sys
 
 assert sys.platform == "linux"
 
-from devbox.container.filesystem import entered
+from devbox.container.files.filesystem import entered
 from devbox.image.pack import Choice, Sink, pack
 from devbox.store.database import Store
 

@@ -17,8 +17,9 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from devbox.container import exits, logger, records
-from devbox.container.logfiles import LogFile, Reader, listed
+from devbox.container import exits, records
+from devbox.container.streams import logger
+from devbox.container.streams.logfiles import LogFile, Reader, listed
 from devbox.errors import NotFoundError
 from devbox.model.container import Container
 from devbox.store.database import Store

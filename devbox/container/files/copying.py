@@ -17,7 +17,7 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from devbox.container.streaming import UNBOUNDED, stream
+from devbox.container.files.streaming import UNBOUNDED, stream
 from devbox.errors import ConflictError, DevboxError, NotFoundError, RefusedError, StateError, StoreError
 from devbox.image.limits import Limits
 from devbox.image.pack import Choice, Packed, Sink, pack, pack_at

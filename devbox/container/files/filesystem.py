@@ -14,9 +14,10 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from devbox.container import copyup, locks, records
+from devbox.container import locks, records
 from devbox.container.exits import is_running
-from devbox.container.mounting import mount_rootfs
+from devbox.container.files import copyup
+from devbox.container.files.mounting import mount_rootfs
 from devbox.errors import StateError
 from devbox.model.container import Container
 from devbox.model.mount import Mount

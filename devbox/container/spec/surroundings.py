@@ -11,18 +11,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from devbox.container import (
-    apparmor,
-    capabilities,
-    cgroups,
-    devices,
-    records,
-    runtime,
-    seccomp,
-    seccomp_cache,
-    spec,
-)
-from devbox.container.rootfs import Prepared
+from devbox.container import cgroups, records, runtime
+from devbox.container.spec import apparmor, capabilities, configjson, devices, seccomp, seccomp_cache
+from devbox.container.spec.rootfs import Prepared
 from devbox.errors import RefusedError, StateError, UsageError
 from devbox.model.confinement_parse import LIMITS, UNLIMITED, parse_security_options
 from devbox.model.container import Container, ContainerConfig
@@ -40,7 +31,7 @@ def gather(
     rootfs: str,
     netns: str,
     links: Iterable[str] = (),
-) -> spec.Setting:
+) -> configjson.Setting:
     """The setting of a container that is being started; its root file system is mounted and prepared.
 
     `netns` is a path, "host" or "" for an empty one. Raises NotFoundError for a missing device and StateError
@@ -49,11 +40,11 @@ def gather(
     config = container.config
     bounding = capabilities.bounding_set()
     host = cgroups.facts()
-    return spec.Setting(
+    return configjson.Setting(
         rootfs=rootfs,
         user=prepared.user,
-        env=spec.environment(
-            config, spec.hostname(container), tty=config.tty, links=links, home=prepared.user.home
+        env=configjson.environment(
+            config, configjson.hostname(container), tty=config.tty, links=links, home=prepared.user.home
         ),
         working_dir=prepared.working_dir,
         netns=netns,
@@ -79,7 +70,7 @@ def exec_process(config: ContainerConfig, prepared: Prepared, env: tuple[str, ..
     `config` is the container's with what the exec has of its own: command, tty, privileged.
     """
     bounding = capabilities.bounding_set()
-    setting = spec.Setting(
+    setting = configjson.Setting(
         rootfs="",
         user=prepared.user,
         env=env,
@@ -93,7 +84,7 @@ def exec_process(config: ContainerConfig, prepared: Prepared, env: tuple[str, ..
         oom_score=_oom_score(),
         apparmor=apparmor.ready(config),
     )
-    return spec.process(config._replace(init=False), setting)
+    return configjson.process(config._replace(init=False), setting)
 
 
 def hard_limits(bounding: frozenset[str]) -> Mapping[str, int]:

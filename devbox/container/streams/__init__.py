@@ -1,0 +1,1 @@
+"""Terminals, pipes and logs of a container."""
