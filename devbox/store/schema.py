@@ -213,4 +213,14 @@ MIGRATIONS: tuple[str, ...] = (
         document   TEXT NOT NULL                      -- image.lists
     ) STRICT;
     """,
+    """
+    CREATE TABLE tag_platforms (                      -- what a name means for other platforms than its tag's image
+        name      TEXT NOT NULL,                      -- normalised, as in tags
+        platform  TEXT NOT NULL,                      -- linux/arm64, linux/arm/v7
+        image_id  TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,
+        PRIMARY KEY (name, platform)
+    ) STRICT;
+    CREATE INDEX tag_platforms_image ON tag_platforms(image_id);
+    ALTER TABLE images ADD COLUMN annotations_json TEXT NOT NULL DEFAULT '{}';  -- of `build --annotation`
+    """,
 )
