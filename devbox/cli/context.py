@@ -29,6 +29,8 @@ class Context:
         self._cwd = _working_directory() if cwd is None else cwd
         self._store: Store | None = None
         self._root: Root | None = None
+        self.machine: str | None = None
+        """in which machine commands shall run, "" being the default one; None is here"""
         self.frees = False
         """whether the command gives room back, and may use what is kept for a full disk"""
 

@@ -104,6 +104,7 @@ COMMANDS = (
         "Run redis and a web application, linked, and show how they work together",
         (),
         (flag("--keep", "Leave everything running at the end"),),
+        anywhere=True,
     ),
     Command(
         ("completion",),

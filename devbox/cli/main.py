@@ -86,7 +86,7 @@ def _complete(instruction: str) -> int:
 
 
 def _dispatch(context: Context, words: list[str]) -> int:
-    machine, words = target.wanted(words, context.environ)
+    context.machine, words = target.wanted(words, context.environ)
     command, named = grammar.find(words)
     if command is None:
         return _no_command(words)
@@ -94,10 +94,10 @@ def _dispatch(context: Context, words: list[str]) -> int:
         invocation = parse(command, words[named:])
     except HelpWanted:
         return _help(list(command.path))
-    if machine is not None and not (command.anywhere or command.hidden):
+    if context.machine is not None and not (command.anywhere or command.hidden):
         from devbox.cli import remote
 
-        return remote.run(context, command, invocation, machine)
+        return remote.run(context, command, invocation, context.machine)
     if sys.platform != "linux" and not command.anywhere:
         raise HostError("devbox runs containers on Linux only")
     return _handled(context, command, invocation)

@@ -27,13 +27,10 @@ def run(context: Context, command: Command, invocation: Invocation, machine: str
 
     A machine that does not run is started first, if its settings or the user say so.
     """
-    from devbox.machine import places
     from devbox.machine.proxy import NotReachedError
     from devbox.machine.wish import NotSharedError
 
-    name = machine or _default(context)
-    if not os.path.exists(places.machine(name).endpoint):
-        _wake(context, name, NotReachedError(f"machine {name!r} is not up"))
+    name = awake(context, machine)
     try:
         return _run(context, command, invocation, name)
     except NotReachedError as error:
@@ -46,6 +43,17 @@ def run(context: Context, command: Command, invocation: Invocation, machine: str
 
         sharing.share(context, invocation, name, error, again)
     return _run(context, command, invocation, name)
+
+
+def awake(context: Context, machine: str) -> str:
+    """The name of a machine that was up once; else it is started now, if its settings or the user say so."""
+    from devbox.machine import places
+    from devbox.machine.proxy import NotReachedError
+
+    name = machine or _default(context)
+    if not os.path.exists(places.machine(name).endpoint):
+        _wake(context, name, NotReachedError(f"machine {name!r} is not up"))
+    return name
 
 
 def _default(context: Context) -> str:

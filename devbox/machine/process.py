@@ -21,6 +21,8 @@ _INTERVAL = 0.1
 _LAST_WORDS = 0.5
 """seconds after a program's end in which its output may still arrive"""
 
+Running = subprocess.Popen[str]
+
 
 class TimeoutPassed(Exception):  # noqa: N818 - callers say what it means
     """The program was ended because it took longer than allowed."""
@@ -63,6 +65,21 @@ def run(
         if record:
             records.forget(record)
     return process.returncode
+
+
+def begin(argv: Sequence[str], env: Mapping[str, str]) -> Running:
+    """Start a program in a process group of its own, its output and errors together in a pipe."""
+    return subprocess.Popen(
+        list(argv),
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        **_own_group(),
+    )
 
 
 def _follow(process: subprocess.Popen[str], line: Callable[[str], None], deadline: float) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform == "linux"
-
+import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from devbox.cli.commands import demo_app
 from devbox.cli.commands.demo_stage import ExpectationError, Stage
 from devbox.cli.context import Context
+from devbox.errors import UsageError
 from devbox.model.invocation import Invocation
-from devbox.system.files import remove_tree
 
 _NAME = f"devbox-demo-{os.getpid()}"
 """of this demo alone: two at once do not meet, and nothing of the user's is in the way"""
@@ -26,7 +25,7 @@ _PORT = 8000
 
 def demo(context: Context, invocation: Invocation) -> int:
     """Play the demo and clean up after it; whatever does not hold fails it with one sentence and exit code 1."""
-    source = context.environ.get("TMPDIR", "/tmp") + f"/devbox-demo.{os.getpid()}"
+    source = os.path.join(_place(context), f"devbox-demo.{os.getpid()}")
     stage = Stage(context)
     with stage.interruptible(), _cleaned(stage, source, keep=invocation.flag("keep")):
         with stage.step("A base image, made of Debian's packages"):
@@ -47,6 +46,21 @@ def demo(context: Context, invocation: Invocation) -> int:
     for title, seconds in stage.times:
         stage.say(f"  {seconds:6.2f} s  {title}")
     return 0
+
+
+def _place(context: Context) -> str:
+    """A directory for the application's source, which must be one that the machine sees if there is one."""
+    if context.machine is None:
+        return tempfile.gettempdir()
+    from devbox.cli import remote
+    from devbox.machine import places, shared
+
+    name = remote.awake(context, context.machine)
+    mapping = shared.mounted(places.machine(name))
+    if not mapping.shares:
+        hint = 'shares = ["~/devbox"] in its settings, then devbox machine restart ' + name
+        raise UsageError(f"machine {name!r} shares no directory of this host, and the demo needs one", hint=hint)
+    return context.cwd if mapping.to_guest(os.path.realpath(context.cwd)) else mapping.shares[0].host
 
 
 def _make_redis_image(stage: Stage) -> None:
@@ -153,4 +167,5 @@ def _clean(stage: Stage, source: str) -> None:
                 raise ExpectationError(f"container {name} cannot be removed", hint=f"try 'devbox rm -f {name}'")
         for image in (_REDIS_IMAGE, _BASE_IMAGE):
             stage.run("rmi", image)
-        remove_tree(source)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(source)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
-assert sys.platform == "linux"
-
 import contextlib
-import os
 import shlex
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -17,10 +13,12 @@ from types import FrameType
 from devbox.cli.context import Context
 from devbox.cli.escape import escape
 from devbox.errors import DevboxError
-from devbox.system import process
+from devbox.machine import process, target
 
 WIDTH = 100
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = [signal.SIGINT, signal.SIGTERM]
+if sys.platform != "win32":
+    _SIGNALS.append(signal.SIGHUP)
 
 
 class ExpectationError(DevboxError):
@@ -34,7 +32,8 @@ class Stage:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._child = 0
+        self._environ = dict(context.environ) | ({target.VARIABLE: context.machine} if context.machine else {})
+        self._child: process.Running | None = None
         self._starting = self._interrupted_at_start = False
         self.times: list[tuple[str, float]] = []
 
@@ -66,32 +65,30 @@ class Stage:
 
     def run(self, *words: str, line: Callable[[str], object] = bool) -> tuple[int, str]:
         """Run a devbox command, whatever comes of it; its status and output."""
-        pid, source = self._start([sys.executable, "-I", "-m", "devbox", *words])
+        child = self._start([sys.executable, "-P", "-m", "devbox", *words])
+        assert child.stdout is not None
         lines = []
         try:
-            with open(source, errors="replace") as output:
-                for text in output:
-                    lines.append(text)
-                    line(text.rstrip())
+            for text in child.stdout:
+                lines.append(text)
+                line(text.rstrip())
         finally:
-            status = process.wait(pid)
-            self._child = 0
+            status = child.wait()
+            child.stdout.close()
+            self._child = None
         return status, "".join(lines)
 
-    def _start(self, argv: list[str]) -> tuple[int, int]:
+    def _start(self, argv: list[str]) -> process.Running:
         """Start a command in a session of its own, where a Ctrl-C meant for us does not reach it."""
-        source, sink = os.pipe()
         self._starting = True
         try:
-            streams = ((1, sink), (2, sink))
-            self._child = process.spawn(argv, env=self._context.environ, files=streams, new_session=True)
+            self._child = process.begin(argv, self._environ)
         finally:
             self._starting = False
-            os.close(sink)
         if self._interrupted_at_start:
             self._interrupted_at_start = False
             self._interrupt()
-        return self._child, source
+        return self._child
 
     def _interrupt(self) -> None:
         """End the running command, and what we are doing; from now on nothing else interrupts us."""
@@ -101,7 +98,7 @@ class Stage:
             self._interrupted_at_start = True
             return
         if self._child:
-            os.kill(self._child, signal.SIGTERM)
+            self._child.terminate()
         raise KeyboardInterrupt
 
     def expect(self, truth: object, sentence: str, *, instead: str = "") -> None:
@@ -111,7 +108,7 @@ class Stage:
             raise ExpectationError(f"the demo expected that {sentence}{found}")
         self.say(f"   ok: {sentence}")
 
-    def eventually(self, attempt: Callable[[], str], wanted: str, *, seconds: float = 15) -> str:
+    def eventually(self, attempt: Callable[[], str], wanted: str, *, seconds: float = 60) -> str:
         """Repeat an attempt until its answer holds what is wanted; ExpectationError after so many seconds."""
         deadline = time.monotonic() + seconds
         while wanted not in (answer := attempt()):
