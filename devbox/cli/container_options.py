@@ -22,6 +22,7 @@ from devbox.errors import NotFoundError, RefusedError, UsageError
 from devbox.image import catalog
 from devbox.image.config import fits
 from devbox.model import codec
+from devbox.model.confinement_parse import parse_device_rule
 from devbox.model.container import ContainerConfig, HealthCheck
 from devbox.model.image import Image, ImageConfig
 from devbox.model.invocation import Invocation
@@ -44,12 +45,16 @@ def wish(store: Store, invocation: Invocation, environ: Mapping[str, str], cwd: 
         labels=_labels(invocation, image.config, cwd),
         mounts=files.mounts(store, invocation, image.config, cwd),
         devices=files.devices(invocation),
+        device_rules=tuple(parse_device_rule(text) for text in invocation.many("device_cgroup_rule")),
         shm_size=files.shm_size(invocation),
         read_only=invocation.flag("read_only"),
         resources=limits.resources(invocation),
         ulimits=limits.ulimits(invocation),
+        throttles=limits.throttles(invocation),
+        oom_score_adj=limits.oom_score_adj(invocation),
         runtime=runtime.check_name(invocation.text("runtime")) if invocation.text("runtime") else "",
         platform=invocation.text("platform"),
+        annotations=dict(parse_label(text) for text in invocation.many("annotation")),
     )
     wanted = network.joined(wanted, store, invocation, image.config)
     wanted = confinement.confined(wanted, store, invocation, cwd)
@@ -105,6 +110,10 @@ def _check_conflicts(invocation: Invocation) -> None:
     if invocation.flag("init") and invocation.text("pid"):
         raise UsageError(
             "conflicting options: --init and --pid", hint="an init reaps only in a namespace of its own"
+        )
+    if invocation.text("volume_driver") not in ("", "local"):
+        raise UsageError(
+            f"unknown volume driver {invocation.text('volume_driver')!r}", hint="the only one is local"
         )
     if invocation.text("pull") not in ("always", "missing", "never"):
         raise UsageError(f"invalid --pull {invocation.text('pull')!r}", hint="use always, missing or never")

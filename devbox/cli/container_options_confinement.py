@@ -19,10 +19,12 @@ from devbox.store.database import Store
 
 def confined(wanted: ContainerConfig, store: Store, invocation: Invocation, cwd: str) -> ContainerConfig:
     """The config with everything about confinement; its network is known already."""
-    ipc = namespace(store, invocation.text("ipc"), "ipc", ("private", "shareable"))
+    ipc = invocation.text("ipc")
+    if ipc != "shareable":
+        ipc = namespace(store, ipc, "ipc", ("private", "shareable"))
     if invocation.text("userns") not in ("", "host"):
         raise UsageError(f"invalid --userns {invocation.text('userns')!r}", hint="only 'host' is possible so far")
-    if ipc and invocation.text("shm_size"):
+    if ipc not in ("", "shareable") and invocation.text("shm_size"):
         raise UsageError("conflicting options: --shm-size and --ipc", hint="/dev/shm is the other's")
     wanted = wanted._replace(
         cap_add=tuple(parse_capability(text) for text in invocation.many("cap_add")),
@@ -31,6 +33,7 @@ def confined(wanted: ContainerConfig, store: Store, invocation: Invocation, cwd:
         privileged=invocation.flag("privileged"),
         pid_mode=namespace(store, invocation.text("pid"), "pid"),
         ipc_mode=ipc,
+        cgroupns_mode=_cgroupns_mode(invocation.text("cgroupns")),
         sysctls=parse_sysctls(
             invocation.many("sysctl"), host_network=wanted.network_mode == "host", host_ipc=ipc == "host"
         ),
@@ -40,6 +43,12 @@ def confined(wanted: ContainerConfig, store: Store, invocation: Invocation, cwd:
     surroundings.profile(wanted, bounding)
     apparmor.ready(wanted)
     return wanted
+
+
+def _cgroupns_mode(text: str) -> str:
+    if text not in ("", "host", "private"):
+        raise UsageError(f"invalid --cgroupns {text!r}", hint="use host or private")
+    return text
 
 
 def namespace(store: Store, text: str, option: str, own: tuple[str, ...] = ("private",)) -> str:

@@ -7,12 +7,12 @@ import sys
 assert sys.platform == "linux"
 
 from devbox.container import cgroups
-from devbox.container.spec import capabilities, surroundings
+from devbox.container.spec import capabilities, devices, surroundings
 from devbox.errors import HostError, UsageError
 from devbox.model.confinement_parse import UNLIMITED, parse_ulimit
-from devbox.model.container import Resources, Ulimit
+from devbox.model.container import Resources, Throttle, Ulimit
 from devbox.model.invocation import Invocation
-from devbox.model.options_parse import parse_resources
+from devbox.model.options_parse import parse_count, parse_resources, parse_throttle
 
 _OPTIONS = (
     "memory",
@@ -22,7 +22,11 @@ _OPTIONS = (
     "cpu_shares",
     "cpuset_cpus",
     "pids_limit",
+    "cpu_period",
+    "cpu_quota",
+    "cpuset_mems",
 )
+_FLOWS = ("read_bps", "read_iops", "write_bps", "write_iops")
 _LEAST = {
     "fsize": (32768, "the runtime crun writes the compiled seccomp filter under the limit"),
     "nofile": (64, "the runtime opens as many files under the limit while it makes the container"),
@@ -36,6 +40,30 @@ def resources(invocation: Invocation, base: Resources = Resources()) -> Resource
     if wanted != base:
         cgroups.check(wanted, cgroups.facts())
     return wanted
+
+
+def throttles(invocation: Invocation) -> tuple[Throttle, ...]:
+    """Values of --device-read-bps and its like, whose devices exist."""
+    wanted = [parse_throttle(flow, text) for flow in _FLOWS for text in invocation.many(f"device_{flow}")]
+    if wanted and not {"blkio", "io"} & cgroups.facts().controllers:
+        raise HostError("this host cannot limit devices: it has no cgroup controller 'blkio' or 'io'")
+    devices.throttles(wanted)
+    return tuple(wanted)
+
+
+def oom_score_adj(invocation: Invocation) -> int | None:
+    """--oom-score-adj, None where it was not given."""
+    text = invocation.text("oom_score_adj")
+    if not text:
+        return None
+    score = parse_count(text, "--oom-score-adj", least=-1000, most=1000)
+    own = max(0, surroundings.own_oom_score())
+    if score < own and "SYS_RESOURCE" not in capabilities.bounding_set():
+        raise HostError(
+            f"--oom-score-adj cannot be below {own} here",
+            hint="that takes CAP_SYS_RESOURCE, which this process cannot get",
+        )
+    return score
 
 
 def ulimits(invocation: Invocation) -> tuple[Ulimit, ...]:

@@ -10,8 +10,19 @@ _LIMITS = (
     text("--memory-reservation", "BYTES", "Memory soft limit"),
     text("--cpus", "NUMBER", "Number of CPUs (0.5, 2)"),
     text("-c --cpu-shares", "INT", "CPU shares (relative weight)"),
+    text("--cpu-period", "MICROSECONDS", "Period of --cpu-quota (100000)"),
+    text("--cpu-quota", "MICROSECONDS", "Processor time in each period; --cpus is easier"),
     text("--cpuset-cpus", "LIST", "CPUs to run on (0-3, 0,1)"),
+    text("--cpuset-mems", "LIST", "Memory nodes to use (0-3, 0,1)"),
     text("--pids-limit", "INT", "Limit of processes; -1 for unlimited"),
+)
+_OWN_LIMITS = (
+    text("--oom-score-adj", "INT", "How soon its processes end when memory is short, -1000 to 1000"),
+    *(
+        many(f"--device-{flow}-{unit}", f"DEVICE:{metavar}", f"Limit of what is {done} a block device in a second")
+        for flow, done in (("read", "read from"), ("write", "written to"))
+        for unit, metavar in (("bps", "BYTES"), ("iops", "COUNT"))
+    ),
 )
 _RESTART = text(
     "--restart",
@@ -34,6 +45,7 @@ _IDENTITY = (
     text("--domainname", "NAME", "NIS domain name"),
     many("-l --label", "KEY[=VALUE]", "Set a label"),
     many("--label-file", "FILE", "Read labels from a file", kind="paths"),
+    many("--annotation", "KEY[=VALUE]", "Annotation for the runtime"),
     text("--cidfile", "FILE", "Write the container's id to a file", kind="result"),
 )
 _IMAGE = (
@@ -58,6 +70,8 @@ _FILES = (
     flag("--read-only", "Mount the root file system read-only"),
     flag("--share", "Let a machine see the directories of -v: it is restarted for one that is new"),
     many("--device", "DEVICE[:TARGET[:rwm]]", "Add a device of the host"),
+    many("--device-cgroup-rule", "RULE", "Allow devices by number: 'c 42:* rmw'"),
+    text("--volume-driver", "NAME", "Driver of volumes made for it: local", complete="local"),
 )
 _NETWORK = (
     many("-p --publish", "[[ADDRESS:]PORT:]PORT[/udp]", "Publish a port on the host"),
@@ -85,6 +99,7 @@ _CONFINEMENT = (
     text("--ipc", "MODE", "IPC namespace: host, private, shareable or container:NAME"),
     text("--uts", "MODE", "UTS namespace: host or container:NAME"),
     text("--userns", "MODE", "User namespace: host", complete="host"),
+    text("--cgroupns", "MODE", "Cgroup namespace: host or private", complete="host|private"),
 )
 _LIFE = (
     flag("--init", "Run an init that forwards signals and reaps processes"),
@@ -109,6 +124,7 @@ _CONTAINER = (
     *_FILES,
     *_NETWORK,
     *_LIMITS,
+    *_OWN_LIMITS,
     *_CONFINEMENT,
     *_LIFE,
     many("-a --attach", "STREAM", "Attach to stdin, stdout or stderr", complete="stdin|stdout|stderr"),
@@ -119,7 +135,7 @@ _SECTIONS = (
     ("Identity", _IDENTITY),
     ("Files", _FILES),
     ("Network", _NETWORK),
-    ("Limits", _LIMITS),
+    ("Limits", (*_LIMITS, *_OWN_LIMITS)),
     ("Confinement", _CONFINEMENT),
     ("Life", _LIFE),
 )

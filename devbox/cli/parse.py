@@ -91,6 +91,11 @@ class _Options:
         self.params[option.name] = (*before, value) if isinstance(before, tuple) else value
 
     def _unknown(self, name: str) -> UsageError:
+        from devbox.cli import refused
+
+        refusal = refused.of(self.command.path, name)
+        if refusal:
+            return UsageError(f"{name} {refusal.reason}", hint=refusal.hint)
         alike = [flag for flag in self.by_flag if flag.startswith("--")] if name.startswith("--") else []
         hint = did_you_mean(name, alike) or f"'{display(self.command)} --help' lists the options"
         return UsageError(f"unknown option {name} of '{display(self.command)}'", hint=hint)

@@ -14,7 +14,7 @@ import time
 from typing import Any, Literal, NamedTuple
 
 from devbox.errors import HostError, UsageError
-from devbox.model.container import Resources
+from devbox.model.container import ContainerConfig, Resources
 
 MOUNT = "/sys/fs/cgroup"
 PERIOD_MICROSECONDS = 100_000
@@ -31,6 +31,9 @@ _NEEDED = {
     "cpus": ("cpu", "--cpus"),
     "cpu_shares": ("cpu", "--cpu-shares"),
     "cpuset_cpus": ("cpuset", "--cpuset-cpus"),
+    "cpu_period": ("cpu", "--cpu-period"),
+    "cpu_quota": ("cpu", "--cpu-quota"),
+    "cpuset_mems": ("cpuset", "--cpuset-mems"),
 }
 """what a limit needs: (controller, option)"""
 
@@ -45,6 +48,7 @@ class Facts(NamedTuple):
     """whether swap is limited, too"""
     processors: str
     """the list of processors, "0-3" """
+    memory_nodes: str = "0"
 
 
 @functools.cache
@@ -53,15 +57,20 @@ def facts() -> Facts:
     if os.path.exists(MOUNT + "/cgroup.controllers"):
         controllers = frozenset(_read(MOUNT + "/cgroup.controllers").split())
         # memory.swap.max is in every group but the topmost
-        return Facts(2, controllers, os.path.exists("/proc/swaps"), _processors())
+        return Facts(2, controllers, os.path.exists("/proc/swaps"), _processors(), _memory_nodes())
     names = frozenset(name for name in _listed(MOUNT) if os.path.isdir(f"{MOUNT}/{name}"))
     swap = os.path.exists(MOUNT + "/memory/memory.memsw.limit_in_bytes")
-    return Facts(1, names, swap, _processors())
+    return Facts(1, names, swap, _processors(), _memory_nodes())
 
 
 def path(container_id: str) -> str:
     """Where a container's group is, below the mount of every hierarchy."""
     return f"/devbox/{container_id}"
+
+
+def namespace_mode(config: ContainerConfig, host: Facts) -> Literal["host", "private"]:
+    """The cgroup namespace of a container that asked for none, as docker chooses it."""
+    return "private" if host.version == 2 and not config.privileged else "host"
 
 
 def leave_session(pid: int) -> None:
@@ -144,6 +153,9 @@ def check(resources: Resources, host: Facts) -> None:
     absent = _numbers(resources.cpuset_cpus) - processors
     if absent:
         raise UsageError(f"this host has no processor {min(absent)}", hint=f"it has {host.processors}")
+    absent = _numbers(resources.cpuset_mems) - _numbers(host.memory_nodes)
+    if absent:
+        raise UsageError(f"this host has no memory node {min(absent)}", hint=f"it has {host.memory_nodes}")
 
 
 def _numbers(ranges: str) -> frozenset[int]:
@@ -179,12 +191,14 @@ def update_document(before: Resources, after: Resources, host: Facts) -> dict[st
     if "memory" in lifted and host.swap:
         unlimited["swap"] = -1
     processors: dict[str, Any] = {}
-    if "cpus" in lifted:
+    if lifted & {"cpus", "cpu_quota"} and not (after.cpus or after.cpu_quota):
         processors = {"quota": QUOTA_MAX, "period": PERIOD_MICROSECONDS}
     if "cpu_shares" in lifted:
         processors["shares"] = SHARES_DEFAULT
     if "cpuset_cpus" in lifted:
         processors["cpus"] = host.processors
+    if "cpuset_mems" in lifted:
+        processors["mems"] = host.memory_nodes
     for kind, values in (("memory", unlimited), ("cpu", processors)):
         if values:
             limits[kind] = {**limits.get(kind, {}), **values}
@@ -218,11 +232,21 @@ def _cpu(resources: Resources) -> dict[str, Any]:
         cpu["period"] = PERIOD_MICROSECONDS
     if resources.cpuset_cpus:
         cpu["cpus"] = resources.cpuset_cpus
+    if resources.cpu_quota:
+        cpu["quota"] = resources.cpu_quota
+    if resources.cpu_quota or resources.cpu_period:
+        cpu["period"] = resources.cpu_period or PERIOD_MICROSECONDS
+    if resources.cpuset_mems:
+        cpu["mems"] = resources.cpuset_mems
     return cpu
 
 
 def _processors() -> str:
     return _read("/sys/devices/system/cpu/online").strip() or "0"
+
+
+def _memory_nodes() -> str:
+    return _read("/sys/devices/system/node/online").strip() or "0"
 
 
 def _read(file: str) -> str:

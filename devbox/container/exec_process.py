@@ -70,7 +70,7 @@ def start(store: Store, container: Container, request: Request, streams: tuple[i
         ]  # fmt: skip
         if listener is not None:
             argv += ["--console-socket", f"{base}.sock"]
-        with _place_of(container):
+        with _place_of(container), surroundings.scored(container.config):
             # short names: the path of a socket may have 107 bytes only
             os.chdir(bundle)
             pid = process.spawn([*argv, container.id], files=tuple(enumerate(streams)), new_session=True)

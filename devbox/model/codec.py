@@ -16,6 +16,7 @@ from devbox.model.container import (
     LogConfig,
     Resources,
     RestartPolicy,
+    Throttle,
     Ulimit,
 )
 from devbox.model.mount import Mount
@@ -32,6 +33,7 @@ _ELEMENTS: dict[str, Any] = {
     "devices": Device,
     "endpoints": EndpointWish,
     "ports": PortWish,
+    "throttles": Throttle,
     "ulimits": Ulimit,
 }
 

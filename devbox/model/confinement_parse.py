@@ -25,6 +25,7 @@ LIMITS = tuple(_LIMITS.split())
 UNLIMITED = (1 << 64) - 1
 _LIMIT_MAX = (1 << 63) - 1
 
+_DEVICE_RULE = r"[acb] (?:[0-9]{1,7}|\*):(?:[0-9]{1,7}|\*) ([rwm]{1,3})"
 _SYSCTL = r"[a-zA-Z0-9_-]+(?:[./][a-zA-Z0-9_:-]+)+"
 _IPC = "msgmax msgmnb msgmni sem shmall shmmax shmmni shm_rmid_forced"
 _IPC_SYSCTLS = frozenset(f"kernel.{name}" for name in _IPC.split())
@@ -119,6 +120,14 @@ def parse_device(text: str) -> Device:
 
 def _is_permissions(text: str) -> bool:
     return bool(text) and set(text) <= set("rwm") and len(set(text)) == len(text)
+
+
+def parse_device_rule(text: str) -> str:
+    """Read TYPE MAJOR:MINOR PERMISSIONS of --device-cgroup-rule, as docker writes it down."""
+    match = re.fullmatch(_DEVICE_RULE, text, re.ASCII)
+    if not match or not _is_permissions(match[1]):
+        raise UsageError(f"invalid --device-cgroup-rule {text!r}", hint="write it as 'c 42:* rwm'")
+    return text
 
 
 def parse_ulimit(text: str) -> Ulimit:

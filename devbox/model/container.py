@@ -22,6 +22,10 @@ class Resources(NamedTuple):
     """None: unlimited"""
     memory_reservation: int | None = None
     """what is left to it when memory gets scarce"""
+    cpu_period: int | None = None
+    cpu_quota: int | None = None
+    """microseconds of processor time in each period, instead of `cpus`"""
+    cpuset_mems: str = ""
 
 
 class Ulimit(NamedTuple):
@@ -38,6 +42,14 @@ class Device(NamedTuple):
     source: str
     target: str
     permissions: str = "rwm"
+
+
+class Throttle(NamedTuple):
+    """A limit of one flow of a block device of the host, in bytes or operations in a second."""
+
+    flow: Literal["read_bps", "read_iops", "write_bps", "write_iops"]
+    device: str
+    rate: int
 
 
 class RestartPolicy(NamedTuple):
@@ -102,6 +114,8 @@ class ContainerConfig(NamedTuple):
     read_only: bool = False
     shm_size: int = 64 * 1024 * 1024
     devices: tuple[Device, ...] = ()
+    device_rules: tuple[str, ...] = ()
+    """"c 42:* rwm" """
     # network
     network_mode: str = "bridge"
     """"bridge", "none", "host", "container:<id>" or the name of a user network"""
@@ -118,6 +132,9 @@ class ContainerConfig(NamedTuple):
     dns_options: tuple[str, ...] = ()
     # confinement
     resources: Resources = Resources()
+    throttles: tuple[Throttle, ...] = ()
+    oom_score_adj: int | None = None
+    """None: the one of whoever starts it"""
     ulimits: tuple[Ulimit, ...] = ()
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
@@ -127,6 +144,9 @@ class ContainerConfig(NamedTuple):
     pid_mode: str = ""
     """"", "host" or "container:<id>" """
     ipc_mode: str = ""
+    """"", "shareable", which is the same, "host" or "container:<id>" """
+    cgroupns_mode: str = ""
+    """"host" or "private"; empty: as the host's version of control groups has it"""
     uts_mode: str = ""
     """"" or "host" """
     # life
@@ -135,6 +155,8 @@ class ContainerConfig(NamedTuple):
     log: LogConfig = LogConfig()
     runtime: str = ""
     """"", "crun" or "runc"; empty: crun, or runc where crun cannot run"""
+    annotations: Mapping[str, str] = {}
+    """the user's own, for the runtime"""
     platform: str = ""
 
 

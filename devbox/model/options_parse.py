@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 
 from devbox.errors import UsageError
-from devbox.model.container import HealthCheck, LogConfig, Resources
+from devbox.model.container import HealthCheck, LogConfig, Resources, Throttle
 from devbox.model.values_parse import parse_cpus, parse_duration, parse_memory, parse_size
 
+PERIOD_RANGE = (1000, 1_000_000)
+"""microseconds, the kernel's"""
 SHARES_RANGE = (2, 262_144)
 HEALTH_TIME_LEAST = 0.001
 """seconds, as docker has it"""
@@ -126,6 +128,16 @@ def _health_time(given: Mapping[str, str], name: str, default: float) -> float:
     return seconds
 
 
+def parse_throttle(flow: str, text: str) -> Throttle:
+    """Read DEVICE:RATE of --device-read-bps ("read_bps") and its like; 0 is no limit."""
+    option = f"--device-{flow.replace('_', '-')}"
+    device, _, rate = text.rpartition(":")
+    if not device.startswith("/dev/") or "\0" in device:
+        raise UsageError(f"invalid {option} {text!r}", hint="write it as DEVICE:RATE: /dev/sda:10mb")
+    count = parse_size(rate, option) if flow.endswith("bps") else parse_count(rate, option)
+    return Throttle(flow, device, count)  # type: ignore[arg-type]  # the flows are the options' names
+
+
 def parse_resources(options: Mapping[str, str], base: Resources = Resources()) -> Resources:  # noqa: B008
     """Limits by their option's name with underscores ("" for not given) over those there are."""
     limits = base
@@ -142,11 +154,35 @@ def parse_resources(options: Mapping[str, str], base: Resources = Resources()) -
     if options["cpu_shares"]:
         limits = limits._replace(cpu_shares=_shares(options["cpu_shares"]))
     if options["cpuset_cpus"]:
-        limits = limits._replace(cpuset_cpus=_cpu_list(options["cpuset_cpus"]))
+        limits = limits._replace(cpuset_cpus=_number_list(options["cpuset_cpus"], "--cpuset-cpus"))
+    if options["cpuset_mems"]:
+        limits = limits._replace(cpuset_mems=_number_list(options["cpuset_mems"], "--cpuset-mems"))
     if options["pids_limit"]:
         count = parse_count(options["pids_limit"], "--pids-limit", least=-1, most=1 << 22)
         limits = limits._replace(pids_limit=count if count > 0 else None)
+    limits = _quota(options, limits)
     _check_memory(limits)
+    return limits
+
+
+def _quota(options: Mapping[str, str], limits: Resources) -> Resources:
+    least, most = PERIOD_RANGE
+    if options["cpu_period"]:
+        period = parse_count(options["cpu_period"], "--cpu-period", most=most)
+        if 0 < period < least:
+            raise UsageError(
+                f"invalid --cpu-period {period}", hint=f"it is {least} to {most}, or 0 for the default"
+            )
+        limits = limits._replace(cpu_period=period or None)
+    if options["cpu_quota"]:
+        quota = parse_count(options["cpu_quota"], "--cpu-quota", least=-1, most=1 << 36)
+        if 0 < quota < least:
+            raise UsageError(f"invalid --cpu-quota {quota}", hint=f"it is at least {least}, or -1 for no limit")
+        limits = limits._replace(cpu_quota=quota if quota > 0 else None)
+    if limits.cpus and (limits.cpu_quota or limits.cpu_period):
+        raise UsageError(
+            "conflicting options: --cpus and --cpu-quota or --cpu-period", hint="--cpus does for both"
+        )
     return limits
 
 
@@ -164,14 +200,14 @@ def _shares(text: str) -> int | None:
     return count or None
 
 
-def _cpu_list(text: str) -> str:
+def _number_list(text: str, option: str) -> str:
     parts = text.split(",") if re.fullmatch(_CPU_LIST, text) else []
     for part in parts:
         first, _, last = part.partition("-")
         if last and int(last) < int(first):
             parts = []
     if not parts:
-        raise UsageError(f"invalid --cpuset-cpus {text!r}", hint="write it as 0-3 or 0,2")
+        raise UsageError(f"invalid {option} {text!r}", hint="write it as 0-3 or 0,2")
     return text
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 from typing import Any
 
 from devbox.cli.documents import listed, mapped
 from devbox.cli.template_values import ABSENT
+from devbox.container import cgroups
 from devbox.model.confinement_parse import parse_security_options
 from devbox.model.container import Container, ContainerConfig, Device, LogConfig, Ulimit
 from devbox.model.kernel_paths import MASKED_PATHS, READ_ONLY_PATHS
@@ -38,6 +43,7 @@ def host_config(container: Container, links: list[str]) -> dict[str, Any]:
         "Tmpfs": mapped(_tmpfs(config)) if _tmpfs(config) else ABSENT,
         "Sysctls": mapped(config.sysctls) if config.sysctls else ABSENT,
         "Init": config.init or ABSENT,
+        "Annotations": mapped(config.annotations) if config.annotations else ABSENT,
         **_kernel_paths(config),
     }
 
@@ -96,7 +102,7 @@ def _confinement(config: ContainerConfig) -> dict[str, Any]:
     return {
         "CapAdd": listed(config.cap_add),
         "CapDrop": listed(config.cap_drop),
-        "CgroupnsMode": "private",
+        "CgroupnsMode": config.cgroupns_mode or cgroups.namespace_mode(config, cgroups.facts()),
         "Dns": list(config.dns),
         "DnsOptions": list(config.dns_options),
         "DnsSearch": list(config.dns_search),
@@ -109,7 +115,7 @@ def _namespaces(config: ContainerConfig) -> dict[str, Any]:
     return {
         "IpcMode": config.ipc_mode or "private",
         "Cgroup": "",
-        "OomScoreAdj": 0,
+        "OomScoreAdj": config.oom_score_adj or 0,
         "PidMode": config.pid_mode,
         "Privileged": config.privileged,
         "PublishAllPorts": config.publish_all,
@@ -129,18 +135,15 @@ def _limits(config: ContainerConfig) -> dict[str, Any]:
         "CgroupParent": "",
         "BlkioWeight": 0,
         "BlkioWeightDevice": [],
-        "BlkioDeviceReadBps": [],
-        "BlkioDeviceWriteBps": [],
-        "BlkioDeviceReadIOps": [],
-        "BlkioDeviceWriteIOps": [],
-        "CpuPeriod": 0,
-        "CpuQuota": 0,
+        **_throttles(config),
+        "CpuPeriod": limits.cpu_period or 0,
+        "CpuQuota": limits.cpu_quota or 0,
         "CpuRealtimePeriod": 0,
         "CpuRealtimeRuntime": 0,
         "CpusetCpus": limits.cpuset_cpus,
-        "CpusetMems": "",
+        "CpusetMems": limits.cpuset_mems,
         "Devices": [_device(device) for device in config.devices],
-        "DeviceCgroupRules": listed(()),
+        "DeviceCgroupRules": listed(config.device_rules),
         "DeviceRequests": listed(()),
         "MemoryReservation": limits.memory_reservation or 0,
         "MemorySwap": _swap(config),
@@ -148,6 +151,18 @@ def _limits(config: ContainerConfig) -> dict[str, Any]:
         "OomKillDisable": False,
         "PidsLimit": limits.pids_limit,
         "Ulimits": [_ulimit(ulimit) for ulimit in config.ulimits],
+    }
+
+
+def _throttles(config: ContainerConfig) -> dict[str, Any]:
+    def of(flow: str) -> list[dict[str, Any]]:
+        return [{"Path": each.device, "Rate": each.rate} for each in config.throttles if each.flow == flow]
+
+    return {
+        "BlkioDeviceReadBps": of("read_bps"),
+        "BlkioDeviceWriteBps": of("write_bps"),
+        "BlkioDeviceReadIOps": of("read_iops"),
+        "BlkioDeviceWriteIOps": of("write_iops"),
     }
 
 

@@ -61,6 +61,8 @@ class Setting(NamedTuple):
     """an AppArmor profile that the kernel has; "" for none"""
     annotations: Mapping[str, str] = {}
     """ours, for the runtime; never an image's"""
+    throttles: Mapping[str, Any] = {}
+    """`linux.resources.blockIO`"""
     devices: tuple[devices.Node, ...] = ()
 
 
@@ -73,7 +75,7 @@ def document(container: Container, setting: Setting) -> dict[str, Any]:
         "root": {"path": setting.rootfs, "readonly": config.read_only},
         "mounts": [*_own_mounts(config, setting), *_asked_mounts(setting.mounts)],
         "linux": _linux(config, setting),
-        "annotations": dict(setting.annotations),
+        "annotations": {**config.annotations, **setting.annotations},
     }
     if not setting.uts_namespace:
         whole["hostname"] = hostname(container)
@@ -189,7 +191,9 @@ def _asked_mounts(mounts: Sequence[MountEntry]) -> list[dict[str, Any]]:
 def _linux(config: ContainerConfig, setting: Setting) -> dict[str, Any]:
     open_paths = config.privileged or parse_security_options(config.security_opt).paths_unconfined
     resources = cgroups.document(config.resources, setting.cgroups)
-    resources["devices"] = devices.rules(setting.devices, privileged=config.privileged)
+    resources["devices"] = devices.rules(setting.devices, config.device_rules, privileged=config.privileged)
+    if setting.throttles:
+        resources["blockIO"] = dict(setting.throttles)
     linux = {
         "namespaces": _namespaces(config, setting),
         "cgroupsPath": setting.cgroup,
@@ -221,7 +225,7 @@ def _namespaces(config: ContainerConfig, setting: Setting) -> list[dict[str, str
         "pid": setting.pid_namespace,
         "ipc": setting.ipc_namespace,
     }
-    if setting.cgroups.version == 2 and not config.privileged:
+    if (config.cgroupns_mode or cgroups.namespace_mode(config, setting.cgroups)) == "private":
         places["cgroup"] = ""
     return [
         {"type": kind, "path": place} if place else {"type": kind}

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from devbox.errors import NotFoundError
-from devbox.model.container import ContainerConfig, Device
+from devbox.model.container import ContainerConfig, Device, Throttle
 
 _STANDARD = (
     ("c", 1, 3),  # null
@@ -34,6 +34,8 @@ _OWN = frozenset(
     "zero",
 }
 """entries of /dev that every container has of its own"""
+
+_UNITS = {"bps": "Bps", "iops": "IOPS"}
 
 
 class Node(NamedTuple):
@@ -123,14 +125,51 @@ def documents(nodes: Iterable[Node]) -> list[dict[str, Any]]:
     ]
 
 
-def rules(nodes: Sequence[Node], *, privileged: bool) -> list[dict[str, Any]]:
-    """`linux.resources.devices`: nothing, but making any node, the standard devices, and those asked for."""
+def rules(nodes: Sequence[Node], extra: Iterable[str] = (), *, privileged: bool) -> list[dict[str, Any]]:
+    """`linux.resources.devices`: nothing, but making any node, the standard devices, and those asked for.
+
+    `extra` are rules of --device-cgroup-rule.
+    """
     if privileged:
         return [{"allow": True, "access": "rwm"}]
     making = [{"allow": True, "type": kind, "access": "m"} for kind in ("c", "b")]
     standard = [_rule(kind, major, minor, "rwm") for kind, major, minor in _STANDARD]
     asked = [_rule(node.kind, node.major, node.minor, node.permissions) for node in nodes]
-    return [{"allow": False, "access": "rwm"}, *making, *standard, *asked]
+    return [{"allow": False, "access": "rwm"}, *making, *standard, *asked, *map(_parsed_rule, extra)]
+
+
+def _parsed_rule(text: str) -> dict[str, Any]:
+    kind, numbers, access = text.split()
+    major, _, minor = numbers.partition(":")
+    rule: dict[str, Any] = {"allow": True, "type": kind, "access": access}
+    return rule | {name: int(value) for name, value in (("major", major), ("minor", minor)) if value != "*"}
+
+
+def throttles(wanted: Iterable[Throttle]) -> dict[str, Any]:
+    """`linux.resources.blockIO`; NotFoundError for what is no block device."""
+    document: dict[str, Any] = {}
+    for throttle in wanted:
+        number = _block_device(throttle.device)
+        flow, unit = throttle.flow.split("_")
+        kind = f"throttle{flow.capitalize()}{_UNITS[unit]}Device"
+        limit = {"major": os.major(number), "minor": os.minor(number), "rate": throttle.rate}
+        document.setdefault(kind, []).append(limit)
+    return document
+
+
+def _block_device(path: str) -> int:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise NotFoundError(
+            f"cannot limit the device {path}: {os.strerror(error.errno or 0).lower()}", hint="lsblk lists them"
+        ) from None
+    if not stat.S_ISBLK(status.st_mode):
+        raise NotFoundError(f"cannot limit {path}: it is not a block device", hint="lsblk lists them")
+    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    if os.path.exists(f"/sys/dev/block/{number}/partition"):
+        raise NotFoundError(f"cannot limit {path}: it is a part of a disk", hint="give the whole disk: /dev/sda")
+    return status.st_rdev
 
 
 def _rule(kind: str, major: int, minor: int | None, access: str) -> dict[str, Any]:

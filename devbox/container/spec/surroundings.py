@@ -7,8 +7,9 @@ import sys
 assert sys.platform == "linux"
 
 import binascii
+import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from devbox.container import cgroups, records, runtime
@@ -20,6 +21,7 @@ from devbox.model.container import Container, ContainerConfig
 from devbox.store.database import Store
 from devbox.system import procfs
 
+_OOM_SCORE = "/proc/self/oom_score_adj"
 SECCOMP_SIZE_MAX = 1 << 20
 
 
@@ -53,7 +55,7 @@ def gather(
         cgroups=host,
         bounding=bounding,
         hard_limits=hard_limits(bounding),
-        oom_score=_oom_score(),
+        oom_score=_oom_score(config),
         pid_namespace=_joined(store, config.pid_mode, "pid"),
         ipc_namespace=_joined(store, config.ipc_mode, "ipc"),
         uts_namespace=_joined(store, config.uts_mode, "uts"),
@@ -61,6 +63,7 @@ def gather(
         apparmor=apparmor.ready(config),
         annotations=_compiled_filter(store, container, bounding),
         devices=devices.wanted(config),
+        throttles=devices.throttles(config.throttles),
     )
 
 
@@ -81,7 +84,7 @@ def exec_process(config: ContainerConfig, prepared: Prepared, env: tuple[str, ..
         cgroups=cgroups.facts(),
         bounding=bounding,
         hard_limits=hard_limits(bounding),
-        oom_score=_oom_score(),
+        oom_score=_oom_score(config),
         apparmor=apparmor.ready(config),
     )
     return configjson.process(config._replace(init=False), setting)
@@ -103,14 +106,42 @@ def hard_limits(bounding: frozenset[str]) -> Mapping[str, int]:
     return own
 
 
-def _oom_score() -> int:
+def _oom_score(config: ContainerConfig) -> int:
     """No container is spared because its starter is; a higher score of ours cannot always be lowered."""
-    with open("/proc/self/oom_score_adj") as file:
-        return max(0, int(file.read()))
+    if config.oom_score_adj is not None:
+        return config.oom_score_adj
+    return max(0, own_oom_score())
+
+
+@contextlib.contextmanager
+def scored(config: ContainerConfig) -> Iterator[None]:
+    """Let what is started meanwhile inherit the container's --oom-score-adj: `crun exec` sets none."""
+    if config.oom_score_adj is None:
+        yield
+        return
+    own = own_oom_score()
+    _set_own_oom_score(config.oom_score_adj)
+    try:
+        yield
+    finally:
+        _set_own_oom_score(own)
+
+
+def _set_own_oom_score(score: int) -> None:
+    with open(_OOM_SCORE, "w") as file:
+        file.write(str(score))
+
+
+def own_oom_score() -> int:
+    """This process's own score; below it, and below 0, only CAP_SYS_RESOURCE helps."""
+    with open(_OOM_SCORE) as file:
+        return int(file.read())
 
 
 def _joined(store: Store, mode: str, kind: str) -> str:
     """Path of the namespace that `container:ID` means; "" and "host" stay."""
+    if mode == "shareable":
+        return ""
     name, _, container_id = mode.partition(":")
     if name != "container":
         return mode

@@ -385,9 +385,9 @@ class TestConfinement:
         assert (wanted.pid_mode, wanted.ipc_mode, wanted.uts_mode) == ("host", f"container:{OTHER}", "host")
         assert wish("--uts", "container:other", "bare", "sh").config.uts_mode == f"container:{OTHER}"
 
-    @pytest.mark.parametrize("mode", ["private", "shareable"])
-    def test_its_own(self, wish: Wish, mode: str) -> None:
-        assert wish("--ipc", mode, "bare", "sh").config.ipc_mode == ""
+    @pytest.mark.parametrize(("mode", "kept"), [("private", ""), ("shareable", "shareable")])
+    def test_its_own(self, wish: Wish, mode: str, kept: str) -> None:
+        assert wish("--ipc", mode, "--shm-size", "1m", "bare", "sh").config.ipc_mode == kept
 
     def test_a_seccomp_profile_is_read_at_once(self, wish: Wish, refused: Refused, tmp_path: Path) -> None:
         (tmp_path / "p.json").write_text('{"defaultAction":"SCMP_ACT_ALLOW"}')

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.cli import clicking, grammar
+from devbox.cli import clicking, grammar, refused
 from devbox.cli.grammar import Command, Option
 from devbox.cli.parse import HelpWanted, parse
 from devbox.errors import UsageError
@@ -170,3 +170,15 @@ def test_click_reads_well_formed_lines_the_same(line: tuple[Command, list[str]])
 def test_any_words_are_read_or_refused(chosen: Command, words: list[str]) -> None:
     with contextlib.suppress(UsageError, HelpWanted):
         assert isinstance(parse(chosen, words), Invocation)
+
+
+def test_what_docker_has_and_devbox_cannot_is_refused_with_the_way_out() -> None:
+    for path, refusals in refused.REFUSALS.items():
+        here = {name for option in command(*path).options for name in option.flags}
+        assert not here & set(refusals)
+        for name in refusals:
+            with pytest.raises(UsageError, match=f"^{name} ") as caught:
+                parse(command(*path), [name, "x", "y"])
+            assert caught.value.hint
+    with pytest.raises(UsageError, match="unknown option --gpus of 'devbox ps'"):
+        read("ps --gpus all")

@@ -12,10 +12,15 @@ from devbox.model.options_parse import (
     parse_label_file,
     parse_log,
     parse_resources,
+    parse_throttle,
 )
 
 NOTHING = dict.fromkeys(
-    ("memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpuset_cpus", "pids_limit"), ""
+    (
+        *("memory", "memory_swap", "memory_reservation", "cpus", "cpu_shares", "cpuset_cpus", "pids_limit"),
+        *("cpu_period", "cpu_quota", "cpuset_mems"),
+    ),
+    "",
 )
 MIB = 1 << 20
 
@@ -159,3 +164,25 @@ class TestResources:
     def test_an_update_below_the_swap_that_is_set(self) -> None:
         with pytest.raises(UsageError, match="--memory-swap"):
             limits(Resources(memory=64 * MIB, memory_swap=64 * MIB), memory="128m")
+
+
+def test_a_quota_of_processor_time() -> None:
+    assert limits(cpu_quota="25000", cpu_period="50000")[-3:] == (50000, 25000, "")
+    base = Resources(cpu_quota=25000, cpu_period=50000)
+    assert limits(base, cpu_quota="-1", cpu_period="0") == Resources()
+    for wrong in ("999", "x", "1000001"):
+        with pytest.raises(UsageError, match="--cpu-period"):
+            limits(cpu_period=wrong)
+    for wrong in ("999", "x", "-2"):
+        with pytest.raises(UsageError, match="--cpu-quota"):
+            limits(cpu_quota=wrong)
+    with pytest.raises(UsageError, match="conflicting"):
+        limits(Resources(cpus=1.0), cpu_quota="25000")
+
+
+def test_limits_of_devices() -> None:
+    assert parse_throttle("read_bps", "/dev/a:1mb") == ("read_bps", "/dev/a", MIB)
+    assert parse_throttle("write_iops", "/dev/a:1:7") == ("write_iops", "/dev/a:1", 7)
+    for text in ("/dev/a", "a:1", "/dev/a:x", "/dev/a:", ":1"):
+        with pytest.raises(UsageError, match="--device-write-iops"):
+            parse_throttle("write_iops", text)
