@@ -104,7 +104,20 @@ def remove_at(parent: int, name: Name) -> None:
     except (IsADirectoryError, PermissionError):
         if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
             raise
-        _remove_directory(parent, os.fsencode(name))
+        _remove_filling(parent, os.fsencode(name))
+
+
+def _remove_filling(parent: int, name: bytes) -> None:
+    """A process that has just been told to end may write a last file where we have looked already."""
+    for _ in range(_RETRIES):
+        try:
+            _remove_directory(parent, name)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+        else:
+            return
+    _remove_directory(parent, name)
 
 
 def _remove_directory(parent: int, name: bytes) -> None:

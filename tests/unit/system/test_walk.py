@@ -97,3 +97,18 @@ def test_names_need_not_be_utf8(root: int) -> None:
         pass
     walk.remove_at(root, b"caf\xe9")
     assert os.listdir(root) == []
+
+
+def test_a_file_that_comes_after_we_have_looked_goes_too(root: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.makedirs(walk.inner_path(root, b"top/below"))
+    late = iter(range(3))
+    remove = os.rmdir
+
+    def rmdir(name: bytes | str, *, dir_fd: int) -> None:
+        if next(late, None) is not None:
+            os.close(os.open(os.fsencode(name) + b"/late", os.O_CREAT | os.O_WRONLY, dir_fd=dir_fd))
+        remove(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "rmdir", rmdir)
+    walk.remove_at(root, "top")
+    assert not os.listdir(root)
