@@ -20,7 +20,6 @@ from devbox.model.invocation import Invocation
 from devbox.model.network import EndpointWish, PortWish
 from devbox.model.network_parse import ALIAS, parse_add_host, parse_expose, parse_link, parse_publish
 from devbox.model.options_parse import parse_hostname
-from devbox.network import endpoints
 from devbox.store.database import Store
 
 _MAC = r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}"
@@ -143,6 +142,8 @@ def _mode(store: Store, text: str) -> str:
 
 
 def _endpoint(store: Store, wish: _Wish) -> EndpointWish:
+    from devbox.network import endpoints  # not loaded for a container without a network of its own
+
     place = EndpointWish(wish.name, wish.aliases, wish.address, wish.mac.lower().replace("-", ":"))
     return place._replace(network=endpoints.check(store, place).name)
 

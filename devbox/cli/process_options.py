@@ -28,6 +28,12 @@ def environment(invocation: Invocation, environ: Mapping[str, str], cwd: str) ->
     return merge_env(from_files, parse_env(invocation.many("env"), environ))
 
 
+def check_terminal(*, stdin: bool, tty: bool) -> None:
+    """docker's refusal of -i -t without a terminal, before anything is started."""
+    if stdin and tty and not os.isatty(0):
+        raise UsageError("the input device is not a TTY", hint="leave out -t when the input is a pipe or file")
+
+
 def user(invocation: Invocation) -> str:
     """--user, "" when it was not given."""
     text = invocation.text("user")

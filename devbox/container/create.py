@@ -13,7 +13,7 @@ from typing import NamedTuple
 from devbox.container import locks, names, records
 from devbox.model.container import Container, ContainerConfig
 from devbox.model.image import Image
-from devbox.network import endpoints, links
+from devbox.network import links
 from devbox.store.database import Store
 from devbox.store.scratch import scratch
 from devbox.system.files import sync_directory
@@ -50,8 +50,7 @@ def create(store: Store, request: Request, *, durable: bool = True) -> Container
     )
     if request.name:
         records.check_name(request.name)
-    for endpoint in request.config.endpoints:
-        endpoints.check(store, endpoint)
+    _check_endpoints(store, request.config)
     # the lock keeps `reconcile` from taking the directory for an orphan before the row is committed
     with scratch(store.root, "create") as workspace, locks.operation(store.root, container.id):
         home = workspace + "/container"
@@ -68,6 +67,14 @@ def create(store: Store, request: Request, *, durable: bool = True) -> Container
                 sync_directory(store.root.containers)
             records.announce(store, container, "create")
     return container
+
+
+def _check_endpoints(store: Store, config: ContainerConfig) -> None:
+    if config.endpoints:
+        from devbox.network import endpoints  # not loaded for a container without a network of its own
+
+        for wish in config.endpoints:
+            endpoints.check(store, wish)
 
 
 def _make_directories(home: str) -> None:

@@ -14,7 +14,7 @@ from devbox.container import again, cgroups, locks, monitor, records, telling
 from devbox.container.runtime import delete_from_runtime, deleting
 from devbox.container.streams import logger
 from devbox.model.container import Container
-from devbox.network import endpoints, hosts
+from devbox.network import hosts
 from devbox.store.database import Store
 from devbox.store.root import Root
 from devbox.store.scratch import scratch
@@ -58,10 +58,11 @@ def release(store: Store, container: Container) -> None:
     has_network = bool(container.config.endpoints)
     with deleting(store.root, container):
         if has_network:
-            _close_network(store, container.id)
+            _unpublish(store, container.id)
         # the end of a --rm container is found again by the next command; its removal is what counts
         with store.transaction(durable=not container.config.auto_remove):
-            endpoints.release(store, container.id)
+            if has_network:
+                _release_endpoints(store, container.id)
             records.update(
                 store, container,
                 "status", "pid", "pid_start", "monitor_pid", "exit_code", "finished", "oom_killed", "error",
@@ -81,16 +82,22 @@ def abandon(store: Store, container: Container) -> None:
     delete_from_runtime(store.root, container)
     cgroups.destroy(container.id)
     if container.config.endpoints:
-        _close_network(store, container.id)
+        _unpublish(store, container.id)
         with store.transaction():
-            endpoints.release(store, container.id)
+            _release_endpoints(store, container.id)
     remove_tree(store.root.bundle(container.id))
 
 
-def _close_network(store: Store, container_id: str) -> None:
+def _unpublish(store: Store, container_id: str) -> None:
     from devbox.network import firewall  # not loaded for a container without a network
 
     firewall.withdraw(store, container_id)
+
+
+def _release_endpoints(store: Store, container_id: str) -> None:
+    from devbox.network import endpoints
+
+    endpoints.release(store, container_id)
 
 
 def await_exit_file(store: Store, container: Container) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from devbox.container import health, locks, monitor, records, runtime, telling
 from devbox.container.bundle import write_bundle
@@ -21,28 +21,23 @@ from devbox.container.spec import seccomp_cache
 from devbox.container.streams import logger
 from devbox.errors import DevboxError, StateError
 from devbox.model.container import Container
-from devbox.model.network import Endpoint
-from devbox.network import endpoints, hosts, links, plumbing, ports, resolv
+from devbox.network import hosts, links, resolv
 from devbox.store.database import Store
 from devbox.system import process, procfs
 from devbox.system.namespaces import private_mounts
 
-Attach = Callable[[str], None]
+if TYPE_CHECKING:
+    from devbox.container import networking  # not loaded for a container without a network of its own
+
+Join = Callable[[str], None]
 """called with the bundle once the container is created and before its process starts"""
-
-
-class _Network(NamedTuple):
-    endpoints: tuple[Endpoint, ...] = ()
-    held: tuple[int, ...] = ()
-    """sockets that keep its published ports"""
-    netns: int | None = None
 
 
 def start(
     store: Store,
     container_id: str,
     *,
-    attach: Attach | None = None,
+    join: Join | None = None,
     console_size: tuple[int, int] = (0, 0),
     restart: bool = False,
 ) -> Container:
@@ -64,8 +59,8 @@ def start(
             return container  # it was stopped meanwhile
         links.check_running(store, container)
         with _undone_on_failure(store, container):
-            started = _start(store, container, attach, console_size)
-            started = _record(store, started, attached=attach is not None, restart=restart)
+            started = _start(store, container, join, console_size)
+            started = _record(store, started, attached=join is not None, restart=restart)
     if started.config.endpoints:
         hosts.refresh_peers(store, container_id)
     if health.wanted(started):
@@ -88,18 +83,16 @@ def _undone_on_failure(store: Store, container: Container) -> Iterator[None]:
         raise
 
 
-def _start(store: Store, container: Container, attach: Attach | None, console_size: tuple[int, int]) -> Container:
+def _start(store: Store, container: Container, join: Join | None, console_size: tuple[int, int]) -> Container:
     bundle = store.root.bundle(container.id)
     os.makedirs(bundle + "/exits", mode=0o700, exist_ok=True)
     process.seal()
     with contextlib.ExitStack() as held:
-        network = _claim_network(store, container, held)
-        pending = plumbing.begin(store, network.netns, network.endpoints) if network.netns is not None else None
+        claim = _claim_network(store, container, held)
         held.enter_context(logger.reading(store.root, container))
-        conmon = _create(store, container, network, console_size)
+        conmon = _create(store, container, claim, console_size)
         try:
-            if pending is not None:
-                _open_network(store, container, network, pending)
+            _meanwhile(store, container, claim, joined=join is not None)
         finally:
             place = monitor.created(store.root, container, conmon)
     seccomp_cache.keep(store.root, container.id)
@@ -109,48 +102,44 @@ def _start(store: Store, container: Container, attach: Attach | None, console_si
         monitor_pid=place.monitor_pid,
         boot_id=procfs.boot_id(),
     )
-    if attach is not None:
-        attach(bundle)
+    if join is not None:
+        join(bundle)
     runtime.let_go(store.root, started)
     return started
 
 
-def _open_network(store: Store, container: Container, network: _Network, pending: plumbing.Pending) -> None:
-    from devbox.network import firewall  # loaded while the runtime creates the container
-
-    if network.held:
-        firewall.publish(store, container.id)
-    elif network.endpoints:
-        firewall.ensure(store)
-    plumbing.finish(pending)
-
-
 def _create(
-    store: Store, container: Container, network: _Network, console_size: tuple[int, int]
+    store: Store, container: Container, claim: networking.Claim | None, console_size: tuple[int, int]
 ) -> monitor.Monitor:
     """Let conmon begin to create the container, in a mount namespace that only the two of them have."""
     with private_mounts():
         rootfs = mount_rootfs(store, container)
         copyup.populate(store, container, rootfs)
-        write_bundle(store, container, rootfs, network.netns, console_size)
-        return monitor.launch(store.root, container, held=network.held)
+        write_bundle(store, container, rootfs, claim.netns if claim else None, console_size)
+        return monitor.launch(store.root, container, held=claim.held if claim else ())
 
 
-def _claim_network(store: Store, container: Container, descriptors: contextlib.ExitStack) -> _Network:
-    network = _Network()
+def _claim_network(
+    store: Store, container: Container, descriptors: contextlib.ExitStack
+) -> networking.Claim | None:
+    claim = None
     if container.config.endpoints:
-        with store.transaction(durable=False):
-            places = endpoints.allocate(store, container)
-            bindings = ports.claim(store, container, places)
-        held = ports.hold(bindings)
-        for fd in held:
-            descriptors.callback(os.close, fd)
-        netns = plumbing.netns_new()
-        descriptors.callback(os.close, netns)
-        network = _Network(places, tuple(held), netns)
+        from devbox.container import networking
+
+        claim = networking.claim(store, container, descriptors)
     hosts.refresh(store, container.id)
     resolv.write(store, container)
-    return network
+    return claim
+
+
+def _meanwhile(store: Store, container: Container, claim: networking.Claim | None, *, joined: bool) -> None:
+    """What can be done, and loaded, while the runtime creates the container."""
+    if joined:
+        pass  # whoever joins it then finds it loaded
+    if claim:
+        from devbox.container import networking
+
+        networking.connect(store, container, claim)
 
 
 def _record(store: Store, container: Container, *, attached: bool, restart: bool) -> Container:

@@ -5,6 +5,9 @@ from typing import Literal, NamedTuple
 
 Protocol = Literal["tcp", "udp"]
 
+PREDEFINED = ("bridge", "host", "none")
+"""networks that always exist; names resolve on none of them"""
+
 
 class EndpointWish(NamedTuple):
     """A network that a container joins when it starts."""

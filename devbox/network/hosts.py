@@ -15,7 +15,8 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 
 from devbox.errors import NotFoundError
-from devbox.network import linkenv, links, members, networks
+from devbox.model.network import PREDEFINED
+from devbox.network import linkenv, links, members
 from devbox.network.members import Member
 from devbox.store.database import Store
 from devbox.store.root import Root
@@ -75,6 +76,8 @@ def _refresh(store: Store, container_id: str) -> None:
 def _added(store: Store, member: Member, text: str) -> _Line:
     name, _, address = text.partition(":")
     if address == "host-gateway":
+        from devbox.network import networks
+
         address = networks.get(store, networks.DEFAULT).gateway  # as docker does
     return address.strip("[]"), (name,)
 
@@ -87,7 +90,7 @@ def _linked(store: Store, member: Member) -> Iterator[_Line]:
 def _own(store: Store, member: Member) -> Iterator[_Line]:
     for row in _places(store, "endpoints.container_id = ?", member.id):
         names = _own_names(member)
-        if row["network"] not in networks.PREDEFINED:
+        if row["network"] not in PREDEFINED:
             names = (*names, member.name, *json.loads(row["aliases_json"]), member.id[:12])
         yield row["address"], _unique(*names)
 
@@ -139,7 +142,7 @@ def peers(store: Store, container_id: str) -> list[str]:
         member = members.by_id(store, container_id)
     except NotFoundError:
         return []
-    names = [wish.network for wish in member.config.endpoints if wish.network not in networks.PREDEFINED]
+    names = [wish.network for wish in member.config.endpoints if wish.network not in PREDEFINED]
     marks = ",".join("?" * len(names))
     rows = store.db.execute(
         f"""SELECT containers.id FROM containers WHERE status IN ('running', 'paused') AND containers.id <> ? AND (

@@ -15,12 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from devbox.errors import ConflictError, NotFoundError, StateError, UsageError
-from devbox.model.network import Network
+from devbox.model.network import PREDEFINED, Network
 from devbox.network import bridges, naming, pool
 from devbox.store.database import Store
 
 DEFAULT = "bridge"
-PREDEFINED = ("bridge", "host", "none")
 MTU_OPTION = "com.docker.network.driver.mtu"
 MASQUERADE_OPTION = "com.docker.network.bridge.enable_ip_masquerade"
 HOST_BINDING_OPTION = "com.docker.network.bridge.host_binding_ipv4"

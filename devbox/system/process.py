@@ -10,7 +10,6 @@ import sys
 assert sys.platform == "linux"
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -37,6 +36,8 @@ class ProcessError(Exception):
     """A program ended with a status other than 0; callers turn it into one of our own errors."""
 
     def __init__(self, argv: Sequence[str], status: int, output: str) -> None:
+        import shlex
+
         super().__init__(f"{shlex.join(argv)}: exit status {status}: {output.strip()}")
         self.argv = tuple(argv)
         self.status = status

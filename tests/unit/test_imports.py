@@ -68,11 +68,14 @@ NOT_AT_START = {
 
 NOT_TO_RUN = {
     "click",
+    "devbox.container.streams.attach",
     "devbox.image.pack",
     "devbox.image.unpack",
+    "devbox.network.endpoints",
     "hashlib",
     "ipaddress",
     "secrets",
+    "shlex",
     "shutil",
     "socket",
     "subprocess",

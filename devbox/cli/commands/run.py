@@ -9,19 +9,23 @@ assert sys.platform == "linux"
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.cli.container_options import warnings, wish
 from devbox.cli.context import Context
+from devbox.cli.process_options import check_terminal
 from devbox.container import exits, life, locks, records
 from devbox.container.create import create as create_container
 from devbox.container.start import start as start_container
-from devbox.container.streams import attach, keys
+from devbox.container.streams import keys
 from devbox.errors import ConflictError, DevboxError, UsageError
 from devbox.model.container import Container
 from devbox.model.invocation import Invocation
 from devbox.store.database import Store
-from devbox.system import procfs, signals, terminal
+from devbox.system import procfs, signals
+
+if TYPE_CHECKING:
+    from devbox.container.streams import attach  # loaded while the runtime creates the container
 
 
 def run(context: Context, invocation: Invocation) -> int:
@@ -32,18 +36,20 @@ def run(context: Context, invocation: Invocation) -> int:
             start_container(context.store, container.id)
         context.out(container.id)
         return 0
-    attach.check_terminal(stdin=invocation.flag("interactive"), tty=invocation.flag("tty"))
-    only = invocation.many("attach")
+    check_terminal(stdin=invocation.flag("interactive"), tty=invocation.flag("tty"))
     with _all_or_nothing(context, invocation) as container:
-        options = attach.Options(
-            tty=container.config.tty,
-            stdin="stdin" in only if only else container.config.open_stdin,
-            stdout=not only or "stdout" in only,
-            stderr=not only or "stderr" in only,
-            detach_keys=detach_keys,
-        )
-        joined = _Joined.start(context.store, container, options)
-    return joined.stay(context, sig_proxy=invocation.flag("sig_proxy"))
+        joined = _Joined.start(context.store, container)
+    from devbox.container.streams.attach import Options
+
+    only = invocation.many("attach")
+    options = Options(
+        tty=container.config.tty,
+        stdin="stdin" in only if only else container.config.open_stdin,
+        stdout=not only or "stdout" in only,
+        stderr=not only or "stderr" in only,
+        detach_keys=detach_keys,
+    )
+    return joined.stay(context, options, sig_proxy=invocation.flag("sig_proxy"))
 
 
 @contextlib.contextmanager
@@ -79,12 +85,13 @@ def start(context: Context, invocation: Invocation) -> int:
         raise ConflictError(
             f"container {container.name} runs already", hint=f"use 'devbox attach {container.name}'"
         )
-    options = attach.Options(
-        tty=container.config.tty,
-        stdin=invocation.flag("interactive") and container.config.open_stdin,
-        detach_keys=keys.parse(invocation.text("detach_keys")),
-    )
-    return _Joined.start(store, container, options).stay(context, sig_proxy=True)
+    detach_keys = keys.parse(invocation.text("detach_keys"))
+    joined = _Joined.start(store, container)
+    from devbox.container.streams.attach import Options
+
+    stdin = invocation.flag("interactive") and container.config.open_stdin
+    options = Options(tty=container.config.tty, stdin=stdin, detach_keys=detach_keys)
+    return joined.stay(context, options, sig_proxy=True)
 
 
 def _start_one(store: Store, name: str) -> None:
@@ -123,34 +130,41 @@ class _Joined(NamedTuple):
     store: Store
     container: Container
     session: attach.Session
-    options: attach.Options
     promise: int | None
     """the lock by which its end is booked here, which saves the start of another process; none with a policy"""
 
     @classmethod
-    def start(cls, store: Store, container: Container, options: attach.Options) -> _Joined:
+    def start(cls, store: Store, container: Container) -> _Joined:
         """Start a container that does not run."""
         promise = locks.try_exit(store.root, container.id) if container.config.restart.name == "no" else None
         sessions: list[attach.Session] = []
 
         def join(bundle: str) -> None:
-            sessions.append(attach.connect(bundle))
+            from devbox.container.streams.attach import connect
 
-        size = terminal.size(0) if options.tty else (0, 0)
-        started = start_container(store, container.id, attach=join, console_size=size)
-        return cls(store, started, sessions[0], options, promise)
+            sessions.append(connect(bundle))
 
-    def stay(self, context: Context, *, sig_proxy: bool) -> int:
+        size = _terminal_size() if container.config.tty else (0, 0)
+        started = start_container(store, container.id, join=join, console_size=size)
+        return cls(store, started, sessions[0], promise)
+
+    def stay(self, context: Context, options: attach.Options, *, sig_proxy: bool) -> int:
         """Copy the streams; the container's exit code, or 0 when the user detaches."""
 
         def forward(number: int) -> None:
             procfs.send_signal(self.container.pid, self.container.pid_start, number)
 
-        if self.session.run(self.options, forward if sig_proxy else None) == "detached":
+        if self.session.run(options, forward if sig_proxy else None) == "detached":
             return context.left()
         if self.promise is None:
             return life.wait(self.store, self.container.id)
         return life.finish(self.store, self.container)
+
+
+def _terminal_size() -> tuple[int, int]:
+    from devbox.system import terminal
+
+    return terminal.size(0)
 
 
 def _discard(context: Context, container_id: str) -> None:

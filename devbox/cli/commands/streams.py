@@ -87,6 +87,7 @@ def _runs(batch: list[Record], *, stamps: bool, details: bool) -> list[tuple[int
 
 def attach(context: Context, invocation: Invocation) -> int:
     """Join our streams to a running container's; its exit code, or 0 when the user detaches."""
+    from devbox.cli.process_options import check_terminal
     from devbox.container import exits, life, records
     from devbox.container.streams import attach as joining
     from devbox.container.streams import keys
@@ -106,7 +107,7 @@ def attach(context: Context, invocation: Invocation) -> int:
         )
     config = container.config
     stdin = config.open_stdin and not invocation.flag("no_stdin")
-    joining.check_terminal(stdin=stdin, tty=config.tty)
+    check_terminal(stdin=stdin, tty=config.tty)
     options = joining.Options(
         tty=config.tty,
         stdin=stdin,
@@ -132,7 +133,7 @@ def execute(context: Context, invocation: Invocation) -> int:
     from devbox.container import execute as running
     from devbox.container import records
     from devbox.container.exec_process import Request
-    from devbox.container.streams import keyboard, keys
+    from devbox.container.streams import keys
 
     process_options.check_text(invocation)
     tty, stdin = invocation.flag("tty"), invocation.flag("interactive")
@@ -146,7 +147,7 @@ def execute(context: Context, invocation: Invocation) -> int:
     )
     options = running.Options(stdin, invocation.flag("detach"), keys.parse(invocation.text("detach_keys")))
     if not options.detach:
-        keyboard.check_terminal(stdin=stdin, tty=tty)
+        process_options.check_terminal(stdin=stdin, tty=tty)
     container = records.get(context.store, invocation.text("container"))
     code = running.execute(context.store, container, request, options)
     return context.left() if code is None else code

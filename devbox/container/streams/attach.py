@@ -20,7 +20,6 @@ from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 from devbox.container.streams import keyboard, keys
-from devbox.container.streams.keyboard import check_terminal as check_terminal
 from devbox.container.streams.pump import Flow, Outlet, pump, reader, writer
 from devbox.errors import StateError
 from devbox.system import signals, terminal

@@ -11,17 +11,10 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 
-from devbox.errors import UsageError
 from devbox.system import signals, terminal
 
 _FATAL = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 _CAUGHT = (*_FATAL, signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT)
-
-
-def check_terminal(*, stdin: bool, tty: bool) -> None:
-    """docker's refusal of -i -t without a terminal, before anything is started."""
-    if stdin and tty and not os.isatty(0):
-        raise UsageError("the input device is not a TTY", hint="leave out -t when the input is a pipe or file")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from devbox.errors import ConflictError, DevboxError, NotFoundError, StateError, UsageError
-from devbox.model.network import EndpointWish
+from devbox.model.network import PREDEFINED, EndpointWish
 from devbox.network import endpoints, networks
 from tests.unit.network.conftest import World
 
@@ -54,7 +54,7 @@ def test_a_network_is_found_by_name_id_and_prefix(world: World) -> None:
 
 
 def test_predefined_networks_stay(world: World) -> None:
-    for name in networks.PREDEFINED:
+    for name in PREDEFINED:
         with pytest.raises(StateError, match="pre-defined"):
             networks.remove(world.store, name)
 
