@@ -10,8 +10,8 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from devbox.build.ignore import Matcher, patterns
 from devbox.errors import DevboxError, NotFoundError, RefusedError, UsageError
+from devbox.model.ignore import Matcher, patterns
 from devbox.store.root import Root
 from devbox.store.scratch import scratch
 from devbox.system.files import write_all

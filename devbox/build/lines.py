@@ -6,7 +6,7 @@ from typing import NamedTuple
 from devbox.build import split
 from devbox.build.split import SplitError
 from devbox.build.syntax import Checks, DockerfileError, Heredoc, Instruction, Notice, Span
-from devbox.build.words import SPACE
+from devbox.model.ignore import SPACE
 
 _BOM = b"\xef\xbb\xbf"
 _DIRECTIVE = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from devbox.build import lines, rules
-from devbox.build.ignore import Matcher, clean
 from devbox.build.instructions import From
 from devbox.build.lint_stage import StageLinter
 from devbox.build.split import SplitError
@@ -16,6 +15,7 @@ from devbox.build.typed import typed
 from devbox.build.words import Expansion, WordError, expansion
 from devbox.errors import UsageError
 from devbox.model import reference
+from devbox.model.ignore import Matcher, clean
 
 _RESERVED = ("context", "scratch")
 _SYSTEMS = ("linux", "windows", "darwin", "freebsd")

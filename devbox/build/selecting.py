@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from devbox.build.ignore import Matcher
 from devbox.build.selection import Finder, Folder, Item, Origin, no_check
 from devbox.errors import RefusedError, StateError
+from devbox.model.ignore import Matcher
 from devbox.system.walk import inner_path, open_beneath, opened
 
 _VERSION = b"1"

@@ -13,8 +13,8 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from devbox.build.ignore import Matcher, clean, is_wild, wildcard
 from devbox.errors import NotFoundError, RefusedError
+from devbox.model.ignore import Matcher, clean, is_wild, wildcard
 from devbox.system.walk import FAULTS, open_beneath, opened
 
 ENTRIES_MAX = 500_000

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.build import keys
 from devbox.build.events import Ended, Outcome, Printed, Started, Tell
-from devbox.build.ignore import Matcher
 from devbox.build.masking import Masker
 from devbox.build.planned import Plan
 from devbox.build.steps import Given, Source
 from devbox.build.stop import Stop, StoppedError
+from devbox.model.ignore import Matcher
 
 if TYPE_CHECKING:
     from devbox.build.carrying import Carried

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from devbox.errors import UsageError
+from devbox.model.ignore import SPACE
 
-SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
-"""what Go calls a space; Python's str.isspace calls four control characters so, too"""
 _SPECIAL = "@*#?-$!0"
 _DEPTH_MAX = 100
 

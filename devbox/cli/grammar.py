@@ -27,13 +27,15 @@ OptionKind = Literal[
     "secrets",
     "sockets",
     "outputs",
+    "cache_from",
+    "cache_to",
 ]
 """Beyond flag, text and many (repeated) the kind says what of this host is meant.
 
 path, paths: files that are read; stdin, stdout: a file that may as well be the command's standard input or output;
 result: a small file that is written; mounts, driver, security: repeated values with a host path in them;
 env: repeated, a bare name is a variable of the caller; env_files: such values in files;
-dockerfile, contexts, secrets, sockets, outputs: what build names of this host
+dockerfile, contexts, secrets, sockets, outputs, cache_from, cache_to: what build names of this host
 """
 FILES = ("path", "paths", "stdin", "stdout", "result", "env_files", "dockerfile")
 Nargs = Literal["1", "?", "*", "+"]

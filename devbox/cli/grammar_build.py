@@ -29,8 +29,18 @@ _HOW = (
     many("--secret", "id=ID[,src=FILE|,env=NAME]", "Give a secret to the steps that mount it", kind="secrets"),
     many("--ssh", "default|ID[=SOCKET]", "Give an SSH agent to the steps that mount it", kind="sockets"),
     many("--allow", "RIGHT", "Permit security.insecure"),
-    many("--cache-from", "SOURCE", "Take steps from a cache: type=local,src=DIRECTORY or type=registry,ref=NAME"),
-    many("--cache-to", "TARGET", "Keep steps in a cache: type=local,dest=DIRECTORY or type=registry,ref=NAME"),
+    many(
+        "--cache-from",
+        "SOURCE",
+        "Take steps from a cache: type=local,src=DIRECTORY or type=registry,ref=NAME",
+        kind="cache_from",
+    ),
+    many(
+        "--cache-to",
+        "TARGET",
+        "Keep steps in a cache: type=local,dest=DIRECTORY or type=registry,ref=NAME",
+        kind="cache_to",
+    ),
     flag("--check", "Only look for mistakes"),
     flag("-D --debug", "Open a shell in a step that fails"),
 )

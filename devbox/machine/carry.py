@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from devbox.errors import HostError, MachineGoneError, RefusedError
-from devbox.machine.wish import Fetched, Translated
+from devbox.machine.wish import Fetched, Sent, Translated
+from devbox.model import ignore
 from devbox.model.invocation import Invocation
 
 Run = Callable[[Invocation], int]
+_LOOKED_AT = ("Dockerfile", "Dockerfile.dockerignore", ".dockerignore")
+"""files that the builder reads, ignored or not"""
 
 
 def run(translated: Translated, directory: str, perform: Run) -> int:
@@ -64,7 +67,7 @@ def _pack(translated: Translated, archive: IO[bytes]) -> None:
             place = _place(sent.guest)
             _directory(tar, os.path.dirname(place))
             try:
-                tar.add(os.path.realpath(sent.host) if sent.follow else sent.host, place)
+                tar.add(os.path.realpath(sent.host) if sent.follow else sent.host, place, filter=_kept(sent))
             except OSError as error:
                 where = error.filename or sent.host
                 raise HostError(f"cannot read {where}: {os.strerror(error.errno or 0).lower()}") from error
@@ -75,6 +78,20 @@ def _pack(translated: Translated, archive: IO[bytes]) -> None:
                 _directory(tar, place)
             elif fetched.prepare != "absent":
                 tar.addfile(tarfile.TarInfo(place))
+
+
+def _kept(sent: Sent) -> Callable[[tarfile.TarInfo], tarfile.TarInfo | None]:
+    """Leaves out what the builder would not look at, and does not read it."""
+    matcher = ignore.Matcher(sent.without)
+    start = len(_place(sent.guest)) + 1
+
+    def keep(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        path = info.name[start:]
+        if not path or path in _LOOKED_AT or not matcher.excluded(path):
+            return info
+        return info if info.isdir() and matcher.may_take_back(path) else None
+
+    return keep
 
 
 def _directory(tar: tarfile.TarFile, place: str) -> None:

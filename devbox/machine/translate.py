@@ -12,9 +12,11 @@ from devbox.machine import hostpath
 from devbox.machine import translate_build as build
 from devbox.machine.translate_mounts import Mounts
 from devbox.machine.wish import Fetched, Sent, Translated, Wish
+from devbox.model import ignore
 from devbox.model.invocation import Invocation, Value
 from devbox.model.values_parse import merge_env, parse_env, parse_env_file
 
+_IGNORE = ".dockerignore"
 Kinds = Mapping[str, str]
 """the grammar's kind of each parameter"""
 
@@ -55,6 +57,8 @@ class _Translation:
             "dockerfile": lambda name, value: self.dockerfile(str(value), name),
             "secrets": lambda _, value: build.secrets(self, _many(value), self.wish.environ),
             "sockets": lambda _, value: tuple(build.agent(each) for each in _many(value)),
+            "cache_from": lambda name, value: tuple(build.cache(each, self.read, name) for each in _many(value)),
+            "cache_to": lambda name, value: tuple(build.cache(each, self.result, name) for each in _many(value)),
             "outputs": lambda _, value: tuple(build.output(self, each) for each in _many(value)),
         }
         self._environment_files(kinds)
@@ -79,6 +83,13 @@ class _Translation:
     def read(self, path: str, name: str) -> str:
         """A file or directory that the command reads."""
         return path if path == "-" else self.mapped(path) or self._sent(self._existing(path, name), name)
+
+    def tree(self, path: str, name: str) -> str:
+        """A context of build; what is ignored in it is not sent."""
+        if (guest := self.mapped(path)) is not None:
+            return guest
+        host = self._existing(path, name)
+        return self._sent(host, name, without=self._ignored(host, main=name == "context"))
 
     def as_stdin(self, path: str, name: str) -> str:
         """A file that the command reads from its standard input as well: the machine's disk need not hold it."""
@@ -122,8 +133,13 @@ class _Translation:
 
     def dockerfile(self, path: str, name: str) -> str:
         """-f of build: a file here, or one in a context that is elsewhere."""
-        elsewhere = build.is_elsewhere(str(self.invocation.params.get("context")))
-        return path if path == "-" or elsewhere else self.read(path, name)
+        if path == "-" or build.is_elsewhere(str(self.invocation.params.get("context"))):
+            return path
+        guest = self.read(path, name)
+        beside = self._absolute(path) + _IGNORE
+        if self.send and self.send[-1].guest == guest and self.wish.files.kind(beside) == "file":
+            self.send.append(Sent(beside, guest + _IGNORE, _what(name), follow=True))
+        return guest
 
     def security(self, text: str) -> str:
         """--security-opt, of which seccomp may name a file."""
@@ -131,6 +147,16 @@ class _Translation:
         if option != "seccomp" or value in ("", "unconfined", "builtin"):
             return text
         return option + sign + self.read(value, "security-opt")
+
+    def _ignored(self, directory: str, *, main: bool) -> tuple[str, ...]:
+        """The patterns of .dockerignore, or of the file beside the Dockerfile of the main context."""
+        files = [hostpath.join(directory, _IGNORE, self.platform)]
+        given = str(self.invocation.params.get("file") or "")
+        if main and given != "-":
+            default = hostpath.join(directory, "Dockerfile", self.platform)
+            files.insert(0, (self._absolute(given) if given else default) + _IGNORE)
+        found = next((file for file in files if self.wish.files.kind(file) == "file"), "")
+        return tuple(ignore.read(self.wish.files.read(found))) if found else ()
 
     def _environment_files(self, kinds: Kinds) -> None:
         """--env-file is read here: a bare NAME in it means this host's variable."""
@@ -147,9 +173,9 @@ class _Translation:
         except UnicodeDecodeError:
             raise UsageError(f"--env-file {path} is not UTF-8 text") from None
 
-    def _sent(self, host: str, name: str, *, follow: bool = True) -> str:
+    def _sent(self, host: str, name: str, *, follow: bool = True, without: tuple[str, ...] = ()) -> str:
         guest = self._place(host)
-        self.send.append(Sent(host, guest, _what(name), follow))
+        self.send.append(Sent(host, guest, _what(name), follow, without))
         return guest
 
     def _fetched(self, host: str, name: str) -> str:

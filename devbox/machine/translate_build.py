@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from devbox.errors import RefusedError
@@ -18,6 +18,9 @@ class Carrier(Protocol):
     def read(self, path: str, name: str) -> str:
         """Mapped, or sent."""
 
+    def tree(self, path: str, name: str) -> str:
+        """Mapped, or sent without what is ignored."""
+
     def result(self, path: str, name: str) -> str:
         """Mapped, or fetched."""
 
@@ -29,13 +32,13 @@ def is_elsewhere(source: str) -> bool:
 
 def context(carrier: Carrier, source: str, name: str) -> str:
     """DIRECTORY, FILE, URL or -."""
-    return source if is_elsewhere(source) else carrier.read(source, name)
+    return source if is_elsewhere(source) else carrier.tree(source, name)
 
 
 def named_context(carrier: Carrier, text: str) -> str:
     """--build-context NAME=SOURCE."""
     name, equals, source = text.partition("=")
-    return text if not equals or is_elsewhere(source) else f"{name}={carrier.read(source, 'build_context')}"
+    return text if not equals or is_elsewhere(source) else f"{name}={carrier.tree(source, 'build_context')}"
 
 
 def secrets(carrier: Carrier, texts: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -59,6 +62,14 @@ def agent(text: str) -> str:
         f"--ssh {text}: the SSH agent of this host is not forwarded to machines yet",
         hint="use --secret id=KEY,src=FILE with a key for this purpose only",
     )
+
+
+def cache(text: str, carry: Callable[[str, str], str], name: str) -> str:
+    """--cache-from, --cache-to: a directory of the host is carried."""
+    option = "--" + name.replace("_", "-")
+    values = dict(field.partition("=")[::2] for field in fields(text, option))
+    key = next((key for key in (*_SOURCE[:1], "dest") if values.get(key)), "")
+    return _csv(values | {key: carry(values[key], name)}) if values.get("type") == "local" and key else text
 
 
 def output(carrier: Carrier, text: str) -> str:

@@ -49,6 +49,8 @@ class Sent(NamedTuple):
     """the option or argument that names it, for messages"""
     follow: bool = False
     """a link is sent as what it leads to"""
+    without: tuple[str, ...] = ()
+    """patterns of .dockerignore: what they leave out is not sent"""
 
 
 class Fetched(NamedTuple):

@@ -48,7 +48,7 @@ class Registry:
 
 @contextlib.contextmanager
 def registry(
-    place: Path, *, tls: bool = False, password: bool = False, name: str = "localhost"
+    place: Path, *, tls: bool = False, password: bool = False, name: str = "localhost", address: str = "127.0.0.1"
 ) -> Iterator[Registry]:
     """Start one and stop it at the end."""
     place.mkdir(parents=True, exist_ok=True)
@@ -57,10 +57,10 @@ def registry(
         "version": "0.1",
         "log": {"level": "error"},
         "storage": {"filesystem": {"rootdirectory": str(place / "data")}, "delete": {"enabled": True}},
-        "http": {"addr": f"127.0.0.1:{port}"},
+        "http": {"addr": f"{address}:{port}"},
     }
     if tls:
-        make_certificate(place)
+        make_certificate(place, address)
         settings["http"]["tls"] = {"certificate": str(place / "tls.crt"), "key": str(place / "tls.key")}
     if password:
         (place / "htpasswd").write_text(_HTPASSWD)
@@ -72,7 +72,7 @@ def registry(
         command = ["docker-registry", "serve", str(place / "config.yml")]
         server = subprocess.Popen(command, stdout=log, stderr=log, env=env)
     try:
-        wait_until_open(port)
+        wait_until_open(port, address)
         yield Registry(place, port, name)
     finally:
         server.terminate()
@@ -85,21 +85,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_open(port: int) -> None:
+def wait_until_open(port: int, address: str = "127.0.0.1") -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 1):
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection((address, port), 1):
             return
         time.sleep(0.02)
     raise AssertionError("the registry did not start")
 
 
-def make_certificate(place: Path) -> None:
+def make_certificate(place: Path, address: str = "127.0.0.1") -> None:
     """A certificate for this machine that signs itself: tls.crt and tls.key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "devbox test")])
     now = datetime.datetime.now(datetime.UTC)
-    names = [x509.DNSName(STRICT), x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [x509.DNSName(STRICT), x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(address))]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

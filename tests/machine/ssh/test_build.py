@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
+import tarfile
 from pathlib import Path
 
 from tests.machine.ssh.conftest import Host
@@ -45,3 +48,48 @@ def test_an_archive_on_stdin_is_a_context_there(host: Host, tmp_path: Path) -> N
     host("build", "-q", "-t", "archived", "-", input=archive)
     assert host.out("run", "--rm", "archived") == "sent"
     host("rmi", "archived")
+
+
+def test_what_is_ignored_is_not_sent(host: Host, tmp_path: Path) -> None:
+    """It would not be looked at, may be large, and its owner may not let it be read."""
+    context = tmp_path / "context"
+    (context / "node_modules/kept").mkdir(parents=True)
+    (context / "Dockerfile").write_text("FROM busybox\nCOPY . /c\nRUN cd /c && find . -type f | sort > /list\n")
+    (context / ".dockerignore").write_text("node_modules\n!node_modules/kept\nDockerfile\n.git*\n")
+    (context / ".gitignore").write_text("")
+    (context / "node_modules/kept/file").write_text("")
+    (context / "node_modules/huge").write_bytes(b"")
+    os.truncate(context / "node_modules/huge", 1 << 40)
+    host("build", "-t", "ignoring", "context", cwd=tmp_path)
+    assert host.out("run", "--rm", "ignoring", "cat", "/list") == "./.dockerignore\n./node_modules/kept/file\n"
+    (tmp_path / "other").write_text("FROM busybox\nCOPY . /c\nRUN cd /c && find . -type f | sort > /list\n")
+    (tmp_path / "other.dockerignore").write_text("node_modules\n.docker*\n")
+    host("build", "-t", "ignoring", "-f", "other", "context", cwd=tmp_path)
+    assert host.out("run", "--rm", "ignoring", "cat", "/list") == "./.gitignore\n./Dockerfile\n"
+    host("rmi", "ignoring")
+
+
+def test_every_file_that_a_build_names_is_the_callers(host: Host, tmp_path: Path) -> None:
+    for name in ("context", "more"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "more/file").write_text("of the other context")
+    (tmp_path / "made.dockerfile").write_text("FROM scratch\nCOPY --from=more file /file\n")
+    line = ("build", "-f", "made.dockerfile", "--build-context", "more=more")
+    host(*line, "--metadata-file", "about", "--cache-to", "type=local,dest=cache", "context", cwd=tmp_path)
+    assert "containerimage.config.digest" in json.loads((tmp_path / "about").read_text())
+    assert (tmp_path / "cache/index.json").exists()
+    cached = ("--cache-from", "type=local,src=cache")
+    host(*line, *cached, "-o", "type=tar,dest=out.tar", "context", cwd=tmp_path)
+    with tarfile.open(tmp_path / "out.tar") as tar:
+        assert tar.getnames() == ["file"]
+    host(*line, "-o", "type=oci,dest=oci.tar", "context", cwd=tmp_path)
+    with tarfile.open(tmp_path / "oci.tar") as tar:
+        assert "index.json" in tar.getnames()
+    dockerfile = (tmp_path / "made.dockerfile").read_bytes()
+    line = ("build", "-f", "-", "--build-context", "more=more", "-o", "out", "context")
+    host(*line, input=dockerfile, cwd=tmp_path)
+    assert (tmp_path / "out/file").read_text() == "of the other context"
+    (tmp_path / "more/Dockerfile").write_text("FROM scratch\nCOPY file /again\n")
+    subprocess.run(["tar", "cf", "context.tar", "-C", "more", "."], cwd=tmp_path, check=True)
+    host("build", "-o", "out", "context.tar", cwd=tmp_path)
+    assert (tmp_path / "out/again").exists()

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from devbox.build import chmod, owner
 from devbox.build.copy import How, write, write_file
-from devbox.build.ignore import Matcher
 from devbox.build.selecting import Selection, select
 from devbox.errors import ConflictError, DevboxError, NotFoundError, RefusedError, StateError, UsageError
+from devbox.model.ignore import Matcher
 from devbox.system.files import remove_tree
 from devbox.system.walk import make_directories, open_in_root, open_root, opened
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from devbox.build import ignore
 from devbox.build.lines import read
 from devbox.build.syntax import Instruction
 from devbox.build.words import WordError, expand
+from devbox.model import ignore
 
 DATA = Path(__file__).parents[2] / "data"
 FILES = sorted(path.name for path in (DATA / "dockerfile-parser").iterdir())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from devbox.build.ignore import Matcher
 from devbox.build.lint import Setting, lint, show, violation
 from devbox.build.parse import parse
 from devbox.build.rules import RULES, notice
 from devbox.build.syntax import DockerfileError, Span
+from devbox.model.ignore import Matcher
 
 AUTOMATIC = {"TARGETPLATFORM": "linux/amd64", "TARGETARCH": "amd64", "BUILDPLATFORM": "linux/amd64"}
 PLAIN = Setting(automatic=AUTOMATIC, base_environment=lambda name: {"PATH": "/bin"})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.build import ignore, split
+from devbox.build import split
 from devbox.build.expanded import expand_word, expanded
 from devbox.build.instructions import Add, Arg, Copy, Env, Expose, Healthcheck, Onbuild, Run, Stopsignal, Typed
 from devbox.build.lines import read
@@ -17,6 +17,7 @@ from devbox.build.parse import parse, trigger
 from devbox.build.syntax import Dockerfile, DockerfileError, Instruction
 from devbox.build.typed import typed
 from devbox.build.words import Mode, WordError, expand, expand_words
+from devbox.model import ignore
 
 
 def nothing(name: str) -> None:

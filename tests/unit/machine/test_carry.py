@@ -80,6 +80,24 @@ def test_a_tree_is_sent_with_links_modes_and_names(place: Path, capfd: pytest.Ca
     assert capfd.readouterr().out == "out\n", "0 and 1 are the caller's again"
 
 
+def test_what_is_ignored_is_not_even_read(place: Path) -> None:
+    tree = place / "here/tree"
+    (tree / "skipped/kept").mkdir(parents=True)
+    for name in ("Dockerfile", "skipped/large", "skipped/kept/file", "a.log"):
+        (tree / name).write_text("x")
+    (tree / "skipped/dangling").symlink_to("nowhere")
+    os.mkfifo(tree / "skipped/pipe")
+    seen = []
+
+    def command(root: Path) -> int:
+        seen.extend(sorted(str(path.relative_to(root / "0/tree")) for path in (root / "0/tree").rglob("*")))
+        return 0
+
+    sent = Sent(str(tree), "/s/0/tree", "--context", without=("skipped", "!skipped/kept", "*.log", "Dockerfile"))
+    carry.run(Translated(COMMAND, "/", send=(sent,)), "/s", Guest(place / "guest", command))
+    assert seen == ["Dockerfile", "skipped", "skipped/kept", "skipped/kept/file"]
+
+
 def test_what_the_command_leaves_comes_back(place: Path) -> None:
     here = place / "here"
     (here / "old").write_text("old")

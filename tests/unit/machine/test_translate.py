@@ -64,7 +64,12 @@ WINDOWS = {"C:\\Users\\Ann\\src\\a.txt": "x", "D:\\data\\image.tar": "", "D:\\ot
 
 
 def run(
-    line: list[str], *, platform: str = "linux", cwd: str = "", environ: Mapping[str, str] | None = None
+    line: list[str],
+    *,
+    platform: str = "linux",
+    cwd: str = "",
+    environ: Mapping[str, str] | None = None,
+    files: Mapping[str, str | None] = UNIX,
 ) -> Translated:
     command, named = grammar.find(line)
     assert command is not None
@@ -76,7 +81,7 @@ def run(
         mapping,
         cwd or ("C:\\Users\\Ann\\src" if platform == "win32" else "/home/ann/src"),
         {"HOST_VAR": "h"} if environ is None else environ,
-        Files(platform, WINDOWS if platform == "win32" else UNIX),
+        Files(platform, WINDOWS if platform == "win32" else files),
         "dev",
         "machines.toml",
         S,
@@ -363,6 +368,39 @@ def test_a_build_sees_its_files() -> None:
     sent = run(["build", "--build-arg", "HOST_VAR", "/data/out"])
     assert sent.send == (Sent("/data/out", f"{S}/0/out", "--context", follow=True),)
     assert sent.invocation.params["build_arg"] == ("HOST_VAR=h",)
+
+
+def test_a_context_is_sent_without_what_is_ignored() -> None:
+    files = UNIX | {
+        "/ctx/.dockerignore": "*.log\n!a.log\n",
+        "/ctx/x.dockerignore": "tmp\n",
+        "/more/.dockerignore": "big\n",
+    }
+
+    def sent(*words: str) -> list[tuple[str, tuple[str, ...]]]:
+        return [(each.host, each.without) for each in run(["build", *words, "/ctx"], files=files).send]
+
+    assert sent() == [("/ctx", ("*.log", "!a.log"))]
+    assert sent("-f", "-") == [("/ctx", ("*.log", "!a.log"))]
+    files["/ctx/Dockerfile.dockerignore"] = "node_modules\n"
+    assert sent() == [("/ctx", ("node_modules",))]
+    assert sent("--build-context", "x=/more")[0] == ("/more", ("big",))
+    files["/ctx/x"] = "FROM scratch"
+    beside = [("/ctx/x", ()), ("/ctx/x.dockerignore", ()), ("/ctx", ("tmp",))]
+    assert sent("-f", "/ctx/x") == beside
+    places = [each.guest for each in run(["build", "-f", "/ctx/x", "/ctx"], files=files).send]
+    assert places[:2] == [f"{S}/0/x", f"{S}/0/x.dockerignore"]
+
+
+def test_a_cache_in_a_directory_is_carried() -> None:
+    found = run(
+        ["build", "--cache-from", "type=local,src=/data/out", "--cache-to", "type=local,dest=/data/out", "."]
+    )
+    assert found.invocation.params["cache_from"] == (f"type=local,src={S}/0/out",)
+    assert found.invocation.params["cache_to"] == (f"type=local,dest={S}/1/out",)
+    assert found.fetch == (Fetched(f"{S}/1/out", "/data/out", "--cache-to", "directory"),)
+    found = run(["build", "--cache-from", "type=registry,ref=x", "--cache-from", "team/x", "."])
+    assert found.invocation.params["cache_from"] == ("type=registry,ref=x", "team/x")
 
 
 def test_secrets_of_a_build_are_files_or_variables() -> None:

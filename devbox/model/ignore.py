@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import NamedTuple
 
-from devbox.build.words import SPACE
 from devbox.errors import UsageError
 
+SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
+"""what Go calls a space; Python's str.isspace calls four control characters so, too"""
 _WILD = re.compile(r"[*?\[\\]")
 
 
