@@ -17,8 +17,9 @@ engine=(
 machine=(
     vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils  # runs virtual machines
     mmdebstrap e2fsprogs lz4 openssh-client                                                   # builds the box
+    unison                                                                                    # mirrors
 )
-development=(git shellcheck strace skopeo umoci runc docker-registry podman iproute2 e2fsprogs openssh-server fish csh)
+development=(shellcheck strace skopeo umoci runc docker-registry podman iproute2 e2fsprogs openssh-server fish csh unison inotify-tools)
 
 say() { printf 'provision: %s\n' "$*" >&2; }
 fail() {
@@ -29,10 +30,8 @@ fail() {
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
     else
-        fail "installing packages needs root: run this as root, or install sudo"
+        sudo "$@"
     fi
 }
 
@@ -43,17 +42,58 @@ missing() {
     done
 }
 
+# One of us at a time: apt waits for the lock of dpkg, but not for that of its lists.
+lock() {
+    exec 9</var/lib/dpkg
+    flock --nonblock 9 || {
+        say "waiting for another installation"
+        flock 9
+    }
+}
+
+apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 \
+        apt-get -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@"
+}
+
+apt_install() { apt install -y --no-install-recommends "$@" | stages; }
+
+# The stages of apt's work, a line for each.
+stages() {
+    local line now last=
+    while IFS= read -r line; do
+        case "$line" in
+            "Need to get "*) now="downloading ${line#Need to get }" ;;
+            "Unpacking "*) now=unpacking ;;
+            "Setting up "*) now="setting up" ;;
+            *) continue ;;
+        esac
+        [ "$now" = "$last" ] || printf 'provision:   %s\n' "$now"
+        last=$now
+    done
+}
+
 install_packages() {
     local -a wanted
     mapfile -t wanted < <(missing "$@")
     [ "${#wanted[@]}" -gt 0 ] || return 0
+    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
+        fail "installing ${wanted[*]} needs root: run this as root, or install sudo"
+    lock
+    mapfile -t wanted < <(missing "$@")
+    [ "${#wanted[@]}" -gt 0 ] || return 0
     say "installing ${wanted[*]}"
-    local -a apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
-    if ! as_root "${apt[@]}" install -y --no-install-recommends "${wanted[@]}" >/dev/null 2>&1; then
+    if ! apt_install "${wanted[@]}" 2>/dev/null; then
+        # an installation that was interrupted is to be ended first
+        as_root env DEBIAN_FRONTEND=noninteractive dpkg --configure -a >/dev/null 2>&1 || true
         say "refreshing the package lists"
-        as_root "${apt[@]}" update >/dev/null || fail "apt-get update failed: check the network and /etc/apt"
-        as_root "${apt[@]}" install -y --no-install-recommends "${wanted[@]}" >/dev/null ||
-            fail "apt-get could not install ${wanted[*]}: see its message above"
+        if apt --error-on=any update >/dev/null; then
+            apt_install "${wanted[@]}" || fail "apt-get could not install ${wanted[*]}: see its message above"
+        else
+            # a list that these packages do not come from may be the one that failed
+            apt_install "${wanted[@]}" 2>/dev/null ||
+                fail "apt-get update failed, see its message above: check the network and /etc/apt"
+        fi
     fi
     case " ${wanted[*]} " in
         *" docker-registry "*) silence docker-registry ;; # the tests start their own, on loopback
