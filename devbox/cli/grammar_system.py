@@ -103,7 +103,10 @@ COMMANDS = (
         "devbox.cli.commands.demo:demo",
         "Run redis and a web application, linked, and show how they work together",
         (),
-        (flag("--keep", "Leave everything running at the end"),),
+        (
+            flag("--keep", "Leave everything running at the end"),
+            text("--image", "IMAGE", "Take this base image, which has redis-server and python3, and make none"),
+        ),
         anywhere=True,
     ),
     Command(

@@ -29,7 +29,7 @@ def demo(context: Context, invocation: Invocation) -> int:
     stage = Stage(context)
     with stage.interruptible(), _cleaned(stage, source, keep=invocation.flag("keep")):
         with stage.step("A base image, made of Debian's packages"):
-            stage.devbox("bootstrap", "debian:bookworm", "--include", "redis-server,python3", "-t", _BASE_IMAGE)
+            _make_base_image(stage, invocation.text("image"))
         with stage.step("A redis image: one more layer on top of it"):
             _make_redis_image(stage)
         with stage.step("redis, and a web application that is linked to it by the name 'db'"):
@@ -61,6 +61,13 @@ def _place(context: Context) -> str:
         hint = 'shares = ["~/devbox"] in its settings, then devbox machine restart ' + name
         raise UsageError(f"machine {name!r} shares no directory of this host, and the demo needs one", hint=hint)
     return context.cwd if mapping.to_guest(os.path.realpath(context.cwd)) else mapping.shares[0].host
+
+
+def _make_base_image(stage: Stage, given: str) -> None:
+    if given:
+        stage.devbox("tag", given, _BASE_IMAGE)
+    else:
+        stage.devbox("bootstrap", "debian:bookworm", "--include", "redis-server,python3", "-t", _BASE_IMAGE)
 
 
 def _make_redis_image(stage: Stage) -> None:

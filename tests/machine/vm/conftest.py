@@ -19,7 +19,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +64,9 @@ class Vm:
             )
         return done
 
-    def remote(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def remote(self, *words: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """`devbox --machine vm WORDS`: run in the machine."""
-        return self("--machine", NAME, *words, check=check)
+        return self("--machine", NAME, *words, check=check, timeout=timeout)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -100,16 +100,26 @@ def box() -> Path:
     digest.update(subprocess.check_output([sources / "debian.sh", "list", "engine"]))
     for path in (sources / "box.sh", sources / "vagrant.pub", *parts):
         digest.update(f"{path.relative_to(sources)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+
+    def build(place: Path) -> None:
+        subprocess.run([sources / "box.sh", "fast", place], check=True, timeout=900)
+
+    return kept(f"box-{digest.hexdigest()[:16]}", build) / "devbox.box"
+
+
+def kept(name: str, make: Callable[[Path], object]) -> Path:
+    """A file or directory of the cache, made if it is not there; older ones with the same beginning go."""
     cache = Path(os.environ.get("DEVBOX_TEST_CACHE", "/var/cache/devbox-test"))
     cache.mkdir(parents=True, exist_ok=True)
-    place = cache / f"box-{digest.hexdigest()[:16]}"
+    place, unfinished = cache / name, cache / f"unfinished-{name}"
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / "devbox.box").exists():
-            for old in cache.glob("box-*"):
-                shutil.rmtree(old)
-            subprocess.run([sources / "box.sh", "fast", place], check=True, timeout=600)
-    return place / "devbox.box"
+        if not place.exists():
+            for old in (*cache.glob(f"{name.partition('-')[0]}-*"), *cache.glob("unfinished-*")):
+                subprocess.run(["rm", "-rf", old], check=True)
+            make(unfinished)
+            unfinished.rename(place)
+    return place
 
 
 @pytest.fixture(scope="session")
