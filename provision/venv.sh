@@ -17,7 +17,8 @@ fail() {
 # A python3 that comes first on PATH may be a version manager's shell script, ten times as slow to start.
 find_python() {
     local candidate
-    for candidate in /usr/bin/python3 /usr/bin/python3.1[1-9] /usr/local/bin/python3 "$(command -v python3 || true)"; do
+    for candidate in /usr/bin/python3 /usr/bin/python3.1[1-9] /usr/local/bin/python3 "$(command -v python3 || true)" \
+        /opt/homebrew/bin/python3.1[1-9] /usr/local/bin/python3.1[1-9]; do
         if [ -x "$candidate" ] && "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             echo "$candidate"
             return
@@ -32,8 +33,8 @@ fingerprint() {
     {
         echo "$mode $("$python" -c 'import sys; print(sys.version)')"
         cat pyproject.toml provision/venv.sh
-        [ "$mode" = editable ] || find devbox -type f ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
-    } | sha256sum
+        [ "$mode" = editable ] || find devbox -type f ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 "${sum[@]}"
+    } | "${sum[@]}"
 }
 
 # pip's launcher has `site` look for .pth files first, which takes 2 of the 28 ms of `devbox ps`; -I keeps the caller's
@@ -50,12 +51,25 @@ with open(sys.argv[1], "r+") as file:
 END
 }
 
+sum=(sha256sum)
+command -v sha256sum >/dev/null || sum=(shasum -a 256) # macOS
 python=$(find_python)
+mkdir -p "$venv" || fail "$venv cannot be written: is the disk full or mounted read-only?"
+if command -v flock >/dev/null; then
+    exec 9<"$venv"
+    flock --nonblock 9 || {
+        say "waiting for another installation into $venv"
+        flock 9
+    }
+fi
 wanted=$(fingerprint)
 if [ -f "$venv/installed-from" ] && [ "$(cat "$venv/installed-from")" = "$wanted" ]; then
     exit 0
 fi
-if ! "$venv/bin/python" -c '' 2>/dev/null; then
+rm -f "$venv/installed-from"
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then # an interrupted run may have left a part
+    [ -f "$venv/pyvenv.cfg" ] || [ -z "$(ls -A "$venv")" ] ||
+        fail "$venv is neither empty nor a virtual environment: delete it or choose another directory"
     say "making the virtual environment $venv"
     "$python" -m venv --clear "$venv"
 fi
