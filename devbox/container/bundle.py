@@ -10,7 +10,7 @@ import json
 import os
 
 from devbox.container import records
-from devbox.container.exits import is_running
+from devbox.container.running import is_running
 from devbox.container.spec import configjson, mountlist, surroundings
 from devbox.container.spec.rootfs import prepare
 from devbox.errors import StateError

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Iterable
 
 from devbox.container import cgroups, exits, locks, monitor, records, runtime
-from devbox.container.exits import is_running
+from devbox.container.running import is_running
 from devbox.container.streams import logger
 from devbox.errors import NotFoundError
 from devbox.image import gc

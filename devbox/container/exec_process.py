@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from devbox.container import runtime
+from devbox.container.running import check_not_paused, check_running, is_running
 from devbox.container.spec import configjson, rootfs, surroundings
 from devbox.errors import (
     CommandNotFoundError,
@@ -25,7 +26,7 @@ from devbox.model.container import Container
 from devbox.model.values_parse import merge_env
 from devbox.network import links
 from devbox.store.database import Store
-from devbox.system import migration, process, procfs, terminal
+from devbox.system import migration, process, terminal
 from devbox.system.files import write_all
 from devbox.system.namespaces import mounts_of
 from devbox.system.walk import opened
@@ -59,7 +60,8 @@ def start(store: Store, container: Container, request: Request, streams: tuple[i
     The runtime has left when this returns, so the process is a child of the nearest subreaper. Raises StateError
     for a container that does not run or is paused, the 126/127 errors for a command that cannot be executed.
     """
-    _check(container)
+    check_not_paused(container)
+    check_running(container)
     document = _document(store, container, request)
     bundle = store.root.bundle(container.id)
     with _files(bundle) as base, _console(bundle, base, wanted=request.tty) as listener:
@@ -80,22 +82,6 @@ def start(store: Store, container: Container, request: Request, streams: tuple[i
             raise _failure(container, request, _read(f"{bundle}/{base}.log"))
         started = int(_read(f"{bundle}/{base}.pid"))
         return Started(started, -1 if listener is None else _accept(listener))
-
-
-def _check(container: Container) -> None:
-    if container.status == "paused":
-        raise StateError(
-            f"container {container.name} is paused", hint=f"unpause it first: devbox unpause {container.name}"
-        )
-    if not _runs(container):
-        raise StateError(
-            f"container {container.name} is not running", hint=f"start it first: devbox start {container.name}"
-        )
-
-
-def _runs(container: Container) -> bool:
-    # as exits.is_running, which needs all that an exit does
-    return container.boot_id == procfs.boot_id() and procfs.alive(container.pid, container.pid_start)
 
 
 def _document(store: Store, container: Container, request: Request) -> dict[str, Any]:
@@ -189,12 +175,10 @@ def _failure(container: Container, request: Request, log: str) -> DevboxError:
     reason = runtime.sentence(log) or "no reason given"
     words = reason.lower()
     message = f"cannot run {request.command[0]!r} in container {container.name}: {reason}"
-    if not _runs(container):
+    if not is_running(container):
         return StateError(f"container {container.name} has just ended")
     if "executable file" in words or ("no such file" in words and "chdir" not in words):
         return CommandNotFoundError(message)
-    if any(
-        part in words for part in ("permission denied", "not permitted", "exec format", "chdir", "is a directory")
-    ):
+    if any(part in words for part in _NOT_EXECUTABLE):
         return NotExecutableError(message)
     return ContainerRuntimeError(message)

@@ -145,11 +145,6 @@ def erase(store: Store, container: Container, *, volumes_too: bool) -> None:
     locks.remove(store.root, container.id)
 
 
-def is_running(container: Container) -> bool:
-    """Whether the container's first process is alive."""
-    return container.boot_id == procfs.boot_id() and procfs.alive(container.pid, container.pid_start)
-
-
 def await_death(container: Container, timeout: float | None) -> bool:
     """Wait until a container's first process has ended; False when `timeout` seconds pass before."""
     try:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from devbox.container import cgroups, exits, locks, records, runtime
-from devbox.container.exits import is_running
+from devbox.container.running import check_running, is_running
 from devbox.container.start import start
 from devbox.errors import ConflictError, ContainerRuntimeError, NotFoundError, StateError
 from devbox.model.container import Container, ContainerConfig
@@ -57,8 +57,7 @@ def stop(store: Store, container_id: str, *, timeout: int | None = None, number:
 def kill(store: Store, container_id: str, number: int = signal.SIGKILL) -> None:
     """Send a signal to a running container's first process; StateError when it does not run."""
     container = records.by_id(store, container_id)
-    if not is_running(container):
-        raise StateError(f"container {container.name} is not running")
+    check_running(container)
     if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, _stop_signal(container)):
         _forbid_restart(store, container_id)
     if number == signal.SIGKILL:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from devbox.container import exits, life, locks, records
-from devbox.container.exits import is_running
+from devbox.container.running import is_running
 from devbox.errors import NotFoundError, StateError
 from devbox.model.container import Container, RestartPolicy
 from devbox.model.values_parse import parse_signal

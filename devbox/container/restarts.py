@@ -10,6 +10,7 @@ import os
 import time
 
 from devbox.container import exits, locks, records
+from devbox.container.running import is_running
 from devbox.container.start import start
 from devbox.errors import DevboxError, NotFoundError
 from devbox.model.container import Container
@@ -35,7 +36,7 @@ def exited(store: Store, container_id: str) -> None:
     try:
         with locks.operation(store.root, container_id):
             container = records.by_id(store, container_id)
-            if container.status in ("running", "paused") and not exits.is_running(container):
+            if container.status in ("running", "paused") and not is_running(container):
                 container = exits.book(store, container)
     except NotFoundError:
         return

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from devbox.container import health, locks, monitor, records, runtime, telling
 from devbox.container.bundle import write_bundle
-from devbox.container.exits import abandon, is_running
+from devbox.container.exits import abandon
 from devbox.container.files import copyup
 from devbox.container.files.mounting import mount_rootfs
+from devbox.container.running import is_running
 from devbox.container.spec import seccomp_cache
 from devbox.container.streams import logger
 from devbox.errors import DevboxError, StateError

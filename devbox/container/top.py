@@ -10,9 +10,10 @@ import os
 import re
 from collections.abc import Sequence
 
-from devbox.errors import HostError, StateError, UsageError
+from devbox.container.running import check_running
+from devbox.errors import HostError, UsageError
 from devbox.model.container import Container
-from devbox.system import process, procfs
+from devbox.system import process
 
 _DEFAULT = ("-ef",)
 _PID_TITLES = ("PID",)
@@ -24,10 +25,7 @@ def processes(container: Container, options: Sequence[str] = ()) -> tuple[list[s
     As with docker the numbers are the host's, and a selection of columns must have the PID among them. StateError
     for a container that does not run.
     """
-    if container.boot_id != procfs.boot_id() or not procfs.alive(container.pid, container.pid_start):
-        raise StateError(
-            f"container {container.name} is not running", hint=f"start it first: devbox start {container.name}"
-        )
+    check_running(container)
     wanted = _pids(container)
     options = tuple(options) or _DEFAULT
     result = process.run(["ps", *options], env=process.minimal_environment({"COLUMNS": "32768"}), check=False)

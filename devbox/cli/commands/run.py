@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from devbox.cli.container_options import warnings, wish
 from devbox.cli.context import Context
 from devbox.cli.process_options import check_terminal
-from devbox.container import exits, life, locks, records
+from devbox.container import life, locks, records
 from devbox.container.create import create as create_container
+from devbox.container.running import is_running
 from devbox.container.start import start as start_container
 from devbox.container.streams import keys
 from devbox.errors import ConflictError, DevboxError, UsageError
@@ -81,7 +82,7 @@ def start(context: Context, invocation: Invocation) -> int:
     if len(names) != 1:
         raise UsageError("only one container can be started and attached to at once")
     container = records.get(store, names[0])
-    if exits.is_running(container):
+    if is_running(container):
         raise ConflictError(
             f"container {container.name} runs already", hint=f"use 'devbox attach {container.name}'"
         )

@@ -13,8 +13,9 @@ from typing import Any
 from devbox.cli.context import Context
 from devbox.cli.output import listing
 from devbox.cli.units import binary_size, human_size
-from devbox.container import exits, overview, records
+from devbox.container import overview, records
 from devbox.container.metering import Usage, measure
+from devbox.container.running import is_running
 from devbox.errors import NotFoundError
 from devbox.model.container import Container
 from devbox.model.invocation import Invocation
@@ -73,7 +74,7 @@ def _containers(store: Store, wanted: Collection[str], *, every: bool) -> list[C
 
 
 def _measured(containers: Sequence[Container]) -> dict[str, Usage]:
-    return {each.id: measure(each) for each in containers if exits.is_running(each)}
+    return {each.id: measure(each) for each in containers if is_running(each)}
 
 
 def _show(

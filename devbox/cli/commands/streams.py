@@ -88,7 +88,8 @@ def _runs(batch: list[Record], *, stamps: bool, details: bool) -> list[tuple[int
 def attach(context: Context, invocation: Invocation) -> int:
     """Join our streams to a running container's; its exit code, or 0 when the user detaches."""
     from devbox.cli.process_options import check_terminal
-    from devbox.container import exits, life, records
+    from devbox.container import life, records
+    from devbox.container.running import check_not_paused, check_running
     from devbox.container.streams import attach as joining
     from devbox.container.streams import keys
     from devbox.container.telling import tell
@@ -97,14 +98,8 @@ def attach(context: Context, invocation: Invocation) -> int:
     store = context.reconciled()
     container = records.get(store, invocation.text("container"))
     detach_keys = keys.parse(invocation.text("detach_keys"))
-    if container.status == "paused":
-        raise StateError(
-            f"container {container.name} is paused", hint=f"unpause it first: devbox unpause {container.name}"
-        )
-    if not exits.is_running(container):
-        raise StateError(
-            f"container {container.name} is not running", hint=f"start it first: devbox start {container.name}"
-        )
+    check_not_paused(container)
+    check_running(container)
     config = container.config
     stdin = config.open_stdin and not invocation.flag("no_stdin")
     check_terminal(stdin=stdin, tty=config.tty)

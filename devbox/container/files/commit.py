@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from devbox.container import life, locks, records
-from devbox.container.exits import is_running
 from devbox.container.files import diff
 from devbox.container.files.streaming import UNBOUNDED, stream
+from devbox.container.running import is_running
 from devbox.image import catalog, layers
 from devbox.image import changes as instructions
 from devbox.image import config as documents

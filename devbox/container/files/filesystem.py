@@ -15,9 +15,9 @@ import os
 from collections.abc import Iterator
 
 from devbox.container import locks, records
-from devbox.container.exits import is_running
 from devbox.container.files import copyup
 from devbox.container.files.mounting import mount_rootfs
+from devbox.container.running import is_running
 from devbox.errors import StateError
 from devbox.model.container import Container
 from devbox.model.mount import Mount

@@ -17,7 +17,8 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from devbox.container import exits, records
+from devbox.container import records
+from devbox.container.running import is_running
 from devbox.container.streams import logger
 from devbox.container.streams.logfiles import LogFile, Reader, listed
 from devbox.errors import NotFoundError
@@ -64,7 +65,7 @@ def read(store: Store, container: Container, query: Query) -> Iterator[list[Reco
     rotations; an empty batch says that nothing more is there now.
     """
     directory = logger.directory(store.root, container.id)
-    if not exits.is_running(container):
+    if not is_running(container):
         logger.settled(store.root, container.id, timeout=2.0)
     reader = Reader(directory, _first_file(directory, query.tail))
     parser = Parser()
@@ -117,7 +118,7 @@ def _pause(store: Store, container_id: str) -> float | None:
         return _SOON_SECONDS
     if container.status not in ("running", "paused"):
         return None
-    if exits.is_running(container):
+    if is_running(container):
         logger.revive(store.root, container)
         return _IDLE_SECONDS
     # it has ended, and whoever books that decides whether it is started again
