@@ -6,10 +6,12 @@ import sys
 
 assert sys.platform == "linux"
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 from devbox.container.streams import logger
-from devbox.store.database import Store
+from devbox.store.database import Store, is_fault
 from devbox.store.root import Root
 from devbox.store.scratch import sweep
 from devbox.system import procfs
@@ -19,7 +21,8 @@ _LIVE = ("running", "paused", "restarting", "removing")
 
 def reconcile(store: Store) -> None:
     """Book ended containers and clean up half-done starts and removals; cheap when there is nothing."""
-    sweep(store.root, lambda: _remove_orphans(store))
+    with _as_far_as_the_disk_lets():
+        sweep(store.root, lambda name: _take_back(store, name))
     rows = store.db.execute(
         "SELECT id, pid, pid_start, boot_id FROM containers WHERE status IN (?, ?, ?, ?)", _LIVE
     ).fetchall()
@@ -34,13 +37,25 @@ def reconcile(store: Store) -> None:
     if stale or half_started or mute:
         from devbox.container import cleanup
 
-        cleanup.clean(store, stale=stale, half_started=half_started, mute=mute)
+        with _as_far_as_the_disk_lets():
+            cleanup.clean(store, stale=stale, half_started=half_started, mute=mute)
 
 
-def _remove_orphans(store: Store) -> None:
-    from devbox.container import cleanup
+@contextlib.contextmanager
+def _as_far_as_the_disk_lets() -> Iterator[None]:
+    """A full or failing disk stops no command that only looks, or frees: a later one cleans up."""
+    try:
+        yield
+    except Exception as error:
+        if not is_fault(error):
+            raise
+
+
+def _take_back(store: Store, name: str) -> bool:
+    from devbox.container import cleanup, making
 
     cleanup.remove_orphans(store)
+    return making.take_back(store, name)
 
 
 def _bundles(root: Root) -> list[str]:

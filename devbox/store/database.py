@@ -104,6 +104,18 @@ class Store:
             self.db.execute("DELETE FROM events WHERE seq <= ?", (sequence - EVENTS_KEPT,))
 
 
+def is_fault(error: BaseException | None) -> bool:
+    """Whether a failure is that of a disk that is full, fails or is read-only, or of too few descriptors."""
+    from devbox.system.walk import FAULTS
+
+    if isinstance(error, StoreError):
+        error = error.__cause__
+    if isinstance(error, OSError):
+        return error.errno in FAULTS
+    name = getattr(error, "sqlite_errorname", "") if isinstance(error, sqlite3.Error) else ""
+    return name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN"))
+
+
 def _connect(root: Root) -> sqlite3.Connection:
     if not os.path.exists(root.database):
         _create_directories(root)

@@ -25,23 +25,33 @@ def scratch(root: Root, purpose: str) -> Iterator[str]:
 
     What is finished is renamed out of it (same file system) before the end.
     """
-    path = f"{root.scratch}/{purpose}.{os.urandom(8).hex()}"
-    os.mkdir(path + _UNLOCKED, 0o700)
-    fd = os.open(path + _UNLOCKED, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    path, fd = claim(root, purpose)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        os.rename(path + _UNLOCKED, path)
         yield path
     finally:
         remove_tree(path)
         os.close(fd)
 
 
-def sweep(root: Root, first: Callable[[], None] | None = None) -> int:
+def claim(root: Root, purpose: str) -> tuple[str, int]:
+    """A new directory, and the descriptor that locks it as long as it is open; the caller deletes both."""
+    path = f"{root.scratch}/{purpose}.{os.urandom(8).hex()}"
+    os.mkdir(path + _UNLOCKED, 0o700)
+    fd = os.open(path + _UNLOCKED, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.rename(path + _UNLOCKED, path)
+    except BaseException:
+        os.close(fd)
+        raise
+    return path, fd
+
+
+def sweep(root: Root, take_back: Callable[[str], bool] = lambda _: True) -> int:
     """Delete what dead processes left half done; return how many directories that were.
 
-    `first` is called once before anything is deleted, when there is something: it cleans up elsewhere, and is
-    called again by a later sweep should it be interrupted.
+    `take_back` is given the name of each before it is deleted, and cleans up elsewhere; one for which it answers
+    False, or fails, is there for a later sweep.
     A directory has its final name only once it is locked; one that has not is left until it is a minute old.
     """
     swept = 0
@@ -51,12 +61,11 @@ def sweep(root: Root, first: Callable[[], None] | None = None) -> int:
         if lock is None:
             continue
         try:
-            if first is not None and not swept:
-                first()
-            remove_tree(path)
+            if take_back(name):
+                remove_tree(path)
+                swept += 1
         finally:
             os.close(lock)
-        swept += 1
     return swept
 
 

@@ -44,8 +44,13 @@ def create(
     """
     if driver != "local":
         raise UsageError(f"unknown volume driver {driver!r}", hint="there is only 'local'")
-    with store.transaction():
-        return _obtain(store, name, labels or {}, options or {}, anonymous=not name)
+    with scratch(store.root, "volume"):  # should we die, the next command looks for what we left
+        try:
+            with store.transaction():
+                return _obtain(store, name, labels or {}, options or {}, anonymous=not name)
+        except BaseException:
+            remove_orphans(store)
+            raise
 
 
 def ensure(store: Store, mount: Mount, container_id: str) -> str:

@@ -90,6 +90,8 @@ def test_run_killed(box: Box, name: str, bystander: str, call: str, after: int) 
     killed_at(box, call, after, "run", "-d", "--name", name, "-p", "127.0.0.1::80", "busybox", "sleep", "1000")
     settled(box)
     assert box.out("inspect", "-f", "{{.State.Running}}", bystander) == "true"
+    there = box("inspect", "-f", "{{.State.Running}}", name, check=False)
+    assert there.returncode == 125 or there.stdout == "true\n"
     box("rm", "-f", name, check=False)
     box("run", "-d", "--name", name, "-p", "127.0.0.1::80", "busybox", "sleep", "1000")
 
@@ -117,6 +119,34 @@ def test_a_run_that_is_asked_to_end_before_its_start_leaves_nothing(
         assert not remains(box, {live}), call
     assert os.listdir(box.root / "volumes") == volumes
     assert not (tmp_path / "id").exists()
+
+
+_CREATING = (
+    ("rename", 0), ("rename", 1), ("rename", 2), ("fdatasync", 0), ("fsync", 2), ("mkdir", 3), ("unlinkat", 1),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("number", "places"),
+    [("TERM", _CREATING), ("KILL", _CREATING), ("HUP", _CREATING[2:3]), ("INT", _CREATING[2:4])],
+)
+def test_a_create_that_is_asked_to_end_leaves_nothing(
+    box: Box, bystander: str, number: str, places: tuple[tuple[str, int], ...], name: str, tmp_path: Path
+) -> None:
+    volumes = os.listdir(box.root / "volumes")
+    for call, after in places:
+        code = killed_at(
+            box, call, after, "create", "--name", name, "--cidfile", str(tmp_path / "id"), "-v", "/x", "busybox",
+            number=number,
+        )  # fmt: skip
+        assert code in {"TERM": (-15, 143), "HUP": (-1, 129), "INT": (130,), "KILL": (-9, 137)}[number], call
+        assert box.out("ps", "-a", "--format", "{{.Names}}") == bystander, call
+        assert not remains(box, {box.out("inspect", "-f", "{{.Id}}", bystander)}), call
+        assert os.listdir(box.root / "volumes") == volumes, call
+        if number == "KILL":
+            (tmp_path / "id").unlink(missing_ok=True)
+        assert not (tmp_path / "id").exists(), call
+    box("create", "--name", name, "busybox")
 
 
 @pytest.mark.parametrize(("call", "after"), RM_KILLS)

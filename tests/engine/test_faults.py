@@ -39,6 +39,7 @@ def test_a_full_disk_is_told_and_everything_goes_on(tmp_path: Path) -> None:
         box = Box(place / "root")
         box("bootstrap", "busybox")
         box("create", "--name", "old", "busybox", "true")
+        (place / "root/tmp/load.0123456789abcdef").mkdir()  # of a dead command: to clean up takes room, too
         full = place / "full"
         with contextlib.suppress(OSError), full.open("wb") as file:
             while True:
@@ -172,9 +173,7 @@ def test_a_disk_that_fails_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
         error = box.fails("run", "-d", "--name", "web", "busybox", "sleep", "1000")
         assert "dmesg" in error, error
         (memory / "full").unlink()
-        # where the disk failed the taking back, too, the new one is still there, and can be removed now
-        assert set(box.out("ps", "-a", "--format", "{{.Names}}").split()) <= {"old", "web"}
-        box("rm", "-f", "web")
+        # where the disk failed the taking back, too, this command does it
         assert box.out("ps", "-a", "--format", "{{.Names}} {{.State}}") == "old created"
         assert box.out("start", "-a", "old") == "still"
         assert box.out("run", "--rm", "--name", "web", "busybox", "echo", "again") == "again"

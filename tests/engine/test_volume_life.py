@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import ENTRY, Box
+from tests.engine.test_crash import killed_at
 
 SETUP = """
 mkdir -p /srv/data/sub && cd /srv/data
@@ -283,6 +284,16 @@ def test_a_killed_rm_removes_all_or_nothing(box: Box, volume: str, call: str) ->
         assert not place.parent.exists()
     assert sorted(os.listdir(box.root / "volumes")) == names(box)
     assert not [path for path in (box.root / "tmp").iterdir() if os.listdir(path)]
+
+
+@pytest.mark.parametrize("number", ["KILL", "INT"])
+def test_a_create_that_is_cut_off_makes_all_or_nothing(box: Box, volume: str, number: str) -> None:
+    for call, after in (("mkdir", 1), ("mkdir", 2), ("fsync", 1), ("fdatasync", 0)):
+        killed_at(box, call, after, "volume", "create", volume, number=number)
+        rows = box.out("volume", "ls", "-q").split()
+        assert sorted(os.listdir(box.root / "volumes")) == sorted(rows)
+        assert not [path for path in (box.root / "tmp").iterdir() if os.listdir(path)]
+        box("volume", "rm", "-f", volume)
 
 
 def test_many_clients_want_one_name(box: Box, volume: str) -> None:

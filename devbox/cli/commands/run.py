@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from devbox.cli.container_options import warnings, wish
 from devbox.cli.context import Context
 from devbox.cli.process_options import check_terminal
-from devbox.container import life, locks, records
+from devbox.container import life, locks, making, records
 from devbox.container.create import create as create_container
 from devbox.container.running import is_running
 from devbox.container.start import start as start_container
 from devbox.container.streams import keys
-from devbox.errors import ConflictError, DevboxError, UsageError
+from devbox.errors import ConflictError, UsageError
 from devbox.model.container import Container
 from devbox.model.invocation import Invocation
 from devbox.store.database import Store
@@ -54,22 +54,25 @@ def run(context: Context, invocation: Invocation) -> int:
 
 
 @contextlib.contextmanager
-def _all_or_nothing(context: Context, invocation: Invocation) -> Iterator[Container]:
-    """A new container, to be started in the block; whatever ends that before takes it away again."""
+def _all_or_nothing(context: Context, invocation: Invocation, *, durable: bool = False) -> Iterator[Container]:
+    """A new container; whatever ends the block before its end takes it away again.
+
+    `durable` when it is not to be started in the block: what `run` has started becomes durable with that.
+    """
     identity = os.urandom(32).hex()
-    with signals.taking_back():
+    with signals.taking_back(), making.whole(context.store, identity, durable=durable):
         try:
-            # `run` makes durable what it has started
-            yield _created(context, invocation, identity, durable=False)
+            yield _created(context, invocation, identity, durable=durable)
         except BaseException:
-            _discard(context, identity)
             _remove_cidfile(_cidfile(context, invocation), identity)
             raise
 
 
 def create(context: Context, invocation: Invocation) -> int:
     """Create a container without starting it, and print its id."""
-    context.out(_created(context, invocation, "", durable=True).id)
+    with _all_or_nothing(context, invocation, durable=True) as container:
+        pass
+    context.out(container.id)
     return 0
 
 
@@ -166,16 +169,6 @@ def _terminal_size() -> tuple[int, int]:
     from devbox.system import terminal
 
     return terminal.size(0)
-
-
-def _discard(context: Context, container_id: str) -> None:
-    """A container that `run` could not start goes at once; docker leaves it behind."""
-    try:
-        records.by_id(context.store, container_id)  # there may be none yet
-        life.remove(context.store, container_id, force=True, volumes_too=True)
-    except DevboxError:
-        # what kept it from starting matters more; the next command finds it stopped
-        return
 
 
 def _remove_cidfile(path: str, container_id: str) -> None:
