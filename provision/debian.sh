@@ -16,10 +16,13 @@ engine=(
 )
 machine=(
     vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils  # runs virtual machines
-    mmdebstrap e2fsprogs lz4 openssh-client                                                   # builds the box
+    mmdebstrap e2fsprogs lz4 openssh-client mtools fdisk grub-pc-bin grub-efi-amd64-bin         # builds the box
     unison                                                                                    # mirrors
 )
-development=(shellcheck strace skopeo umoci runc docker-registry podman iproute2 e2fsprogs openssh-server fish csh unison inotify-tools)
+development=(
+    shellcheck strace skopeo umoci runc docker-registry podman iproute2 e2fsprogs openssh-server fish csh unison inotify-tools
+    qemu-user-static # runs the programs that builds for other architectures run
+)
 
 say() { printf 'provision: %s\n' "$*" >&2; }
 fail() {

@@ -4,16 +4,15 @@ import sys
 
 assert sys.platform == "linux"
 
-import contextlib
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from devbox.build.planned import Base
-from devbox.build.platforms import Platforms
+from devbox.build.platforms import Platform
 from devbox.build.syntax import DockerfileError, Span
 from devbox.errors import DevboxError, NotFoundError
-from devbox.image import catalog, layers
+from devbox.image import aside, catalog, layers
 from devbox.image.progress import Progress
 from devbox.model.image import Image
 from devbox.store.database import Store
@@ -25,37 +24,28 @@ if TYPE_CHECKING:
 class Finder:
     """Finds images for a plan, and holds their layers until this process ends."""
 
-    def __init__(
-        self, store: Store, platforms: Platforms, *, pull: bool, progress: Callable[[], Progress]
-    ) -> None:
+    def __init__(self, store: Store, *, pull: bool, progress: Callable[[], Progress]) -> None:
         self._store = store
-        self._platforms = platforms
         self._pull = pull
         self._progress = progress
 
-    def __call__(self, reference: str, span: Span) -> Base:
+    def __call__(self, reference: str, platform: Platform, span: Span) -> Base:
         """The image; DockerfileError with the place that wants it when there is none."""
         try:
-            image = self._image(reference)
+            image = self._image(reference, platform)
         except NotFoundError:
             raise
         except DevboxError as error:
             raise DockerfileError(error.message, span, hint=error.hint) from error
         for layer in image.layers:
             layers.hold(self._store, layer)
-        if image.architecture != self._platforms.architecture:
-            raise DockerfileError(
-                f"the image {reference} is for {image.architecture}, and this machine is {self._platforms.name}",
-                span,
-                hint=f"devbox pull --platform {self._platforms.name} {reference}",
-            )
         return Base(image, json.loads(catalog.document(self._store, image.id)))
 
-    def _image(self, reference: str) -> Image:
-        if not self._pull:
-            with contextlib.suppress(NotFoundError):
-                return catalog.find(self._store, reference)
+    def _image(self, reference: str, platform: Platform) -> Image:
+        here = None if self._pull else aside.find(self._store, reference, platform.name)
+        if here is not None:
+            return here
         from devbox.image.transfer import ensure
 
         policy: Policy = "always" if self._pull else "missing"
-        return ensure(self._store, reference, policy, self._platforms.name, self._progress())
+        return ensure(self._store, reference, policy, platform.name, self._progress(), base=True)

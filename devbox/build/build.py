@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from devbox.build import cache, graph
 from devbox.build.planned import Plan
-from devbox.build.platforms import Platforms
-from devbox.image import catalog, gc, layers
+from devbox.build.platforms import Platform
+from devbox.image import annotating, aside, catalog, config, gc, layers
+from devbox.image.annotating import Annotations
 from devbox.model.reference import familiar, parse_tagged
 from devbox.store.database import Store
 
@@ -23,6 +24,7 @@ class Image(NamedTuple):
 
     id: str
     diff_ids: tuple[str, ...]
+    platform: Platform
 
 
 def record(
@@ -30,18 +32,17 @@ def record(
     plan: Plan,
     built: graph.Built,
     *,
-    platforms: Platforms,
     names: tuple[str, ...],
     labels: Mapping[str, str],
+    said: Annotations = Annotations(),  # noqa: B008
 ) -> Image:
     """Make the last stage of a plan that was carried out an image with these names."""
     found = [(layer, _digest(store, built, layer)) for layer in built.state.layers]
     diff_ids = tuple(each if isinstance(each, str) else each.diff_id for _, each in found)
-    document = plan.stages[-1].draft.document(
-        diff_ids, bare=built.state.bare, labels=labels, platform=(platforms.architecture, platforms.variant)
-    )
-    image = Image("sha256:" + hashlib.sha256(document).hexdigest(), diff_ids)
-    _record(store, image, document, names, built, found)
+    last = plan.stages[-1]
+    document = last.draft.document(diff_ids, bare=built.state.bare, labels=labels, platform=last.platform)
+    image = Image("sha256:" + hashlib.sha256(document).hexdigest(), diff_ids, last.platform)
+    _record(store, image, document, names, built, found, said)
     return image
 
 
@@ -65,12 +66,13 @@ def _record(
     names: tuple[str, ...],
     built: graph.Built,
     found: Sequence[tuple[int, str | layers.Prepared]],
+    said: Annotations,
 ) -> None:
     tags = [parse_tagged(name).tagged for name in names]
     synced = all(built.used.values())
     if not synced:
         layers.sync(store)
-    news = not synced or not _is_recorded(store, image.id, tags)
+    news = not synced or not _is_recorded(store, image.id, tags) or annotating.of(store, image.id) != said
     with store.transaction(durable=news) as db:
         if news:
             rows = [
@@ -78,10 +80,26 @@ def _record(
                 for layer, each in found
             ]
             catalog.insert(store, db, document, rows)
+            annotating.keep(db, image.id, said)
             for tag in tags:
                 catalog.move_tag(store, db, tag, image.id, "build")
             store.event("image", "build", image.id, {"name": familiar(tags[0]) if tags else image.id})
         cache.settle(store, built.used, built.memos)
+
+
+def for_this_machine(images: Sequence[Image]) -> Image:
+    """The image that a name means here, of those that were built for several platforms."""
+    own = config.architecture()
+    return next((image for image in images if image.platform.architecture == own), images[0])
+
+
+def name_several(store: Store, images: Sequence[Image], names: Sequence[str]) -> None:
+    """Let names mean images for several platforms, each for its own: the tag is of the one for this machine."""
+    with store.transaction() as db:
+        for tag in (parse_tagged(name).tagged for name in names):
+            catalog.move_tag(store, db, tag, for_this_machine(images).id, "build")
+            for image in images:
+                aside.keep(db, tag, image.id)
 
 
 def let_go(store: Store) -> None:

@@ -23,6 +23,16 @@ _SYSTEMS = ("linux", "windows", "darwin", "freebsd")
 Environment = Mapping[str, str]
 
 
+class Base(NamedTuple):
+    """What is known of a base image."""
+
+    environment: Environment
+    platform: str = ""
+    """what it is for: linux/amd64"""
+    wanted: str = ""
+    """what it should be for"""
+
+
 class Setting(NamedTuple):
     """What a file is checked for."""
 
@@ -30,8 +40,8 @@ class Setting(NamedTuple):
     """of --build-arg"""
     automatic: Mapping[str, str] = {}
     """TARGETPLATFORM and its like, which FROM may use"""
-    base_environment: Callable[[str], Environment | None] = lambda name: None
-    """the ENV of a base image; None when it is not known, and then no variable can be called undefined"""
+    base: Callable[[str, str], Base | None] = lambda name, platform: None
+    """a base image, by its name and --platform; None when it is not known: no variable is undefined then"""
     matcher: Matcher | None = None
     """of .dockerignore"""
     stages: frozenset[int] | None = None
@@ -194,28 +204,37 @@ class _Linter:
         known = declared | self._setting.automatic.keys()
         done: dict[str, StageLinter] = {}
         for stage in self._file.stages:
-            base = self._base(stage, values, known)
+            base, platform = self._base(stage, values, known)
             before = done.get(base.lower()) or done.get(base)
             environment = before.environment if before else {} if base == "scratch" else None
-            if before is None and base != "scratch":
-                environment = self._setting.base_environment(base)
+            image = None if before or base == "scratch" else self._setting.base(base, platform)
+            if image is not None:
+                environment = image.environment
             linter = StageLinter(self._file.escape, self._setting.arguments, values, environment, before)
             done[stage.name or str(stage.number)] = done[str(stage.number)] = linter
             reporting = self._setting.stages is None or stage.number in self._setting.stages
             linter.walk(stage, self.report if reporting else _silent)
+            if reporting and image is not None and image.platform != image.wanted:
+                message = (
+                    f"Base image {base} was pulled with platform {json.dumps(image.platform)}, "
+                    f"expected {json.dumps(image.wanted)} for current build"
+                )
+                self.report("InvalidBaseImagePlatform", message, stage.head.span)
             if reporting and self._setting.matcher:
                 self._ignored(stage, self._setting.matcher)
 
-    def _base(self, stage: Stage, values: Mapping[str, str], known: set[str]) -> str:
+    def _base(self, stage: Stage, values: Mapping[str, str], known: set[str]) -> tuple[str, str]:
+        """The name of a stage's base, and its --platform."""
         item = typed(stage.head)
         assert isinstance(item, From)
         base = self._expansion(item.base, values, stage.head)
         self._undeclared(stage.head, base, known)
-        if item.platform:
-            platform = self._expansion(item.platform, values, stage.head)
-            self._undeclared(stage.head, platform, known)
-            self._platform(stage, platform, values)
-        return base.text
+        if not item.platform:
+            return base.text, ""
+        platform = self._expansion(item.platform, values, stage.head)
+        self._undeclared(stage.head, platform, known)
+        self._platform(stage, platform, values)
+        return base.text, platform.text
 
     def _undeclared(self, head: Instruction, result: Expansion, known: set[str]) -> None:
         for name in sorted(result.missing - known):

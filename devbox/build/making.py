@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from devbox.build import add, cache, chmod, copy, executor, keys, owner
+from devbox.build import add, cache, chmod, copy, emulation, executor, keys, owner
 from devbox.build.bench import Bench
 from devbox.build.failure import StepError
 from devbox.build.netns import StageNetwork
@@ -91,6 +91,7 @@ class Maker(Bench):
     def _make(self, state: State, step: Step, key: str, printer: Printer) -> cache.Step:
         match step.action:
             case RunStep():
+                self._check_platform(step)
                 with executor.ran(self._shop, step.action, state.layers, printer) as made:
                     # what a program does may differ each time: steps after it are for this very layer only
                     return cache.add(self.store, key, step.what, result=os.urandom(32).hex(), made=made)
@@ -99,6 +100,15 @@ class Maker(Bench):
                     return cache.add(self.store, key, step.what, result=key, made=made)
             case CopyStep():
                 return self._write(state, step, step.action, key, self._gathered(step.action))
+
+    def _check_platform(self, step: Step) -> None:
+        platform = self.plan.platform
+        if not emulation.runs(platform.architecture):
+            raise StepError(
+                f"this machine does not run programs for {platform.name}",
+                step.span,
+                hint=emulation.advice(platform.architecture),
+            )
 
     # --- COPY and ADD
 

@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping
 
 from devbox.build.expanded import expand_word
 from devbox.build.instructions import Arg
-from devbox.build.planned import Base, Plan, StagePlan, Wish
+from devbox.build.planned import Base, Plan, StagePlan, Wish, image_name
+from devbox.build.platforms import Platform
 from devbox.build.stageplanner import StagePlanner
 from devbox.build.suggest import did_you_mean
 from devbox.build.syntax import Dockerfile, Span
 from devbox.build.typed import typed
 from devbox.errors import NotFoundError, UsageError
 
-Find = Callable[[str, Span], Base]
-"""an image by its reference; NotFoundError when there is none"""
+Find = Callable[[str, Platform, Span], Base]
+"""an image by its reference and platform; NotFoundError when there is none"""
 
 
 def plan(dockerfile: Dockerfile, wish: Wish, find: Find) -> Plan:
@@ -78,11 +79,12 @@ class _Planner:
                 return stage.number
         return None
 
-    def image(self, reference: str, span: Span) -> Base:
+    def image(self, reference: str, platform: Platform, span: Span) -> Base:
         """An image, found once."""
-        if reference not in self.images:
-            self.images[reference] = self.find(reference, span)
-        return self.images[reference]
+        name = image_name(reference, platform, self.wish.platforms)
+        if name not in self.images:
+            self.images[name] = self.find(reference, platform, span)
+        return self.images[name]
 
 
 def _epoch(arguments: Mapping[str, str]) -> int | None:

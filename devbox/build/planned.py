@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from devbox.build.draft import Draft
-from devbox.build.platforms import Platforms
+from devbox.build.platforms import Platform, Platforms
 from devbox.build.steps import Network, Source, Step
 from devbox.model.image import Image
 
@@ -35,6 +35,8 @@ class Wish(NamedTuple):
     """those that are images"""
     insecure: bool = False
     """--allow security.insecure"""
+    several: bool = False
+    """it is built for other platforms, too, so that titles tell which one this is"""
     host_network: bool = True
 
 
@@ -52,6 +54,8 @@ class StagePlan(NamedTuple):
     draft: Draft
     moment: int
     """the time that its new files get"""
+    platform: Platform
+    """what its programs are for"""
 
 
 class Plan(NamedTuple):
@@ -59,4 +63,9 @@ class Plan(NamedTuple):
 
     stages: tuple[StagePlan, ...]
     images: Mapping[str, Base]
-    """by the names that sources have"""
+    """by the names that sources have (see `image_name`)"""
+
+
+def image_name(reference: str, platform: Platform, platforms: Platforms) -> str:
+    """The name of the source that an image is; it tells a platform that is not the usual one."""
+    return reference if platform == platforms.target else f"{platform.name} {reference}"

@@ -1,10 +1,11 @@
-"""The platform that is built for, and the variables that tell a Dockerfile of it (pure)."""
+"""The platforms that are built for and on, and the variables that tell a Dockerfile of them (pure)."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from devbox.errors import UsageError
+from devbox.image import config
 
 PROXIES = frozenset(
     name
@@ -12,29 +13,46 @@ PROXIES = frozenset(
     for name in (word, word.upper())
 )
 """arguments that every RUN gets without any ARG, and that are no part of its identity"""
+_USUAL = {("amd64", "v1"): "", ("arm64", "v8"): "", ("arm", ""): "v7"}
+"""variants that are written in another way, by architecture"""
 
 
-class Platforms(NamedTuple):
-    """What is built, on what: the same so far, since other machines' programs cannot be run."""
+class Platform(NamedTuple):
+    """What programs are for."""
 
     architecture: str = "amd64"
     variant: str = ""
 
     @property
     def name(self) -> str:
-        """linux/amd64"""
-        return "/".join(filter(None, ("linux", self.architecture, self.variant)))
+        """linux/amd64, linux/arm/v7"""
+        return "/".join(filter(None, ("linux", *self)))
+
+    def variables(self, kind: str) -> dict[str, str]:
+        """The arguments that tell of it; their names begin with `kind`."""
+        values = {"PLATFORM": self.name, "OS": "linux", "ARCH": self.architecture, "VARIANT": self.variant}
+        return {kind + name: value for name, value in values.items()}
+
+
+def usual(architecture: str, variant: str) -> Platform:
+    """A platform by its usual name: arm64 is v8, and arm is v7."""
+    return Platform(architecture, _USUAL.get((architecture, variant), variant))
+
+
+class Platforms(NamedTuple):
+    """What is built, on what."""
+
+    build: Platform = Platform()
+    target: Platform = Platform()
 
     def variables(self) -> dict[str, str]:
         """The arguments that are there without being given."""
-        values = {"PLATFORM": self.name, "OS": "linux", "ARCH": self.architecture, "VARIANT": self.variant}
-        return {kind + name: value for kind in ("TARGET", "BUILD") for name, value in values.items()}
+        return {**self.target.variables("TARGET"), **self.build.variables("BUILD")}
 
-    def check(self, text: str) -> None:
-        """UsageError for another platform than this one."""
-        wanted = text.lower().removeprefix("linux/").split("/")
-        if wanted[0] not in ("local", self.architecture) or (len(wanted) > 1 and wanted[1] != self.variant):
-            raise UsageError(
-                f"cannot build for {text}: this machine is {self.name}",
-                hint="build on a machine of that kind: devbox --machine NAME build ...",
-            )
+    def read(self, text: str) -> Platform:
+        """The platform of --platform; UsageError for what is none, or not of Linux."""
+        if text.lower() in ("local", "linux"):
+            return self.build
+        if text.count("/") > 2 or text != text.strip():
+            raise UsageError(f"invalid platform: {text!r}", hint="write it as linux/amd64 or linux/arm/v7")
+        return usual(*config.platform_of(text))

@@ -31,8 +31,8 @@ from devbox.build.instructions import (
     Workdir,
 )
 from devbox.build.parse import trigger
-from devbox.build.planned import Base, StagePlan, Wish
-from devbox.build.platforms import PROXIES
+from devbox.build.planned import Base, StagePlan, Wish, image_name
+from devbox.build.platforms import PROXIES, Platform, usual
 from devbox.build.runs import run_step
 from devbox.build.steps import CopyStep, Inline, Network, Source, Step, WorkdirStep
 from devbox.build.suggest import did_you_mean
@@ -68,8 +68,8 @@ class Surroundings(Protocol):
     def stage_named(self, name: str, before: int) -> int | None:
         """The number of the last stage of this name before another."""
 
-    def image(self, reference: str, span: Span) -> Base:
-        """An image by its reference."""
+    def image(self, reference: str, platform: Platform, span: Span) -> Base:
+        """An image by its reference and platform."""
 
 
 class StagePlanner:
@@ -83,6 +83,7 @@ class StagePlanner:
         self._uses: dict[Source, None] = {}
         self._draft = Draft.empty()
         self._moment = EARLIEST
+        self._platform = planner.wish.platforms.target
         self._triggers: list[Instruction] = []
         self._total = 1
         self._fresh = planner.wish.fresh or stage.name in planner.wish.fresh_stages
@@ -101,7 +102,7 @@ class StagePlanner:
             self._take(instruction)
         return StagePlan(
             self._stage.number, self._stage.name, base, title, tuple(self._steps), tuple(self._uses),
-            self._draft, self._moment,
+            self._draft, self._moment, self._platform,
         )  # fmt: skip
 
     # --- where it begins
@@ -113,24 +114,25 @@ class StagePlanner:
             raise mistake(
                 head, f"base name ({self._stage.base}) should not be blank", "is its ARG before FROM set?"
             )
-        self._check_platform(head)
+        wanted = self._wanted_platform(head)
         wish = self._planner.wish
         if name in wish.images:
-            return self._from_image(wish.images[name], name)
+            return self._from_image(wish.images[name], name, wanted)
         if name in wish.contexts:
             raise mistake(head, f"the build context {name!r} is a directory and no image")
         number = self._planner.stage_named(name, self._stage.number)
         if number is not None:
             parent = self._planner.stage(number)
-            self._draft, self._moment = parent.draft.child(), parent.moment
+            self._draft, self._moment, self._platform = parent.draft.child(), parent.moment, parent.platform
             return Source("stage", stage=number), name
         if name == "scratch":
+            self._platform = wanted
             return Source("empty"), name
-        return self._from_image(name, name)
+        return self._from_image(name, name, wanted)
 
-    def _from_image(self, reference: str, shown: str) -> tuple[Source, str]:
+    def _from_image(self, reference: str, shown: str, platform: Platform) -> tuple[Source, str]:
         try:
-            base = self._planner.image(reference, self._stage.span)
+            base = self._planner.image(reference, platform, self._stage.span)
         except DevboxError as error:
             self._check_circle(shown)
             if isinstance(error, NotFoundError):
@@ -139,9 +141,10 @@ class StagePlanner:
         history = base.image.history
         self._draft = Draft(base.document.get("config") or {}, history, base.image.author)
         self._moment = max(int(base.image.created), EARLIEST)
+        self._platform = usual(base.image.architecture, base.image.variant)
         for expression in self._draft.take_triggers():
             self._triggers.append(trigger(expression, shown))
-        return Source("image", reference), shown
+        return Source("image", image_name(reference, platform, self._planner.wish.platforms)), shown
 
     def _check_circle(self, name: str) -> None:
         """Blame a base that is no image, but a stage that comes later."""
@@ -153,13 +156,13 @@ class StagePlanner:
                     "move it up, or give the stages other names than their images",
                 )
 
-    def _check_platform(self, head: Instruction) -> None:
+    def _wanted_platform(self, head: Instruction) -> Platform:
+        """The platform of the base: --platform's, else the one that is built for."""
         text = expand_word(head, self._stage.platform, self._planner.globals.get, self._escape)
-        if text:
-            try:
-                self._planner.wish.platforms.check(text)
-            except UsageError as error:
-                raise mistake(head, error.message, error.hint) from error
+        try:
+            return self._planner.wish.platforms.read(text) if text else self._planner.wish.platforms.target
+        except UsageError as error:
+            raise mistake(head, error.message, error.hint) from error
 
     # --- its instructions
 
@@ -294,7 +297,7 @@ class StagePlanner:
             raise mistake(instruction, f"stage {name!r} must be defined before the stage that copies from it")
         reference = wish.images.get(name, name)
         try:
-            self._planner.image(reference, instruction.span)
+            self._planner.image(reference, wish.platforms.target, instruction.span)
         except NotFoundError as error:
             known = [stage.name for stage in self._planner.dockerfile.stages if stage.name]
             hint = did_you_mean(name, known, error.hint)
@@ -316,6 +319,8 @@ class StagePlanner:
 
     def _title(self, text: str, position: int) -> str:
         name = f"{self._stage.name} " if self._stage.name else ""
+        if self._planner.wish.several:
+            name = f"{self._platform.name} {name}"
         width = len(str(self._total))
         return f"[{name}{position:>{width}}/{self._total}] {text}"
 

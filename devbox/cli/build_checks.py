@@ -6,18 +6,20 @@ import sys
 
 assert sys.platform == "linux"
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from devbox.build import lint
 from devbox.build.context import Context as Opened
 from devbox.build.lines import read_checks
-from devbox.build.planned import Plan, Wish
+from devbox.build.planned import Plan, Wish, image_name
+from devbox.build.platforms import Platform, usual
 from devbox.build.split import SplitError
 from devbox.build.syntax import Checks, Dockerfile, Notice
 from devbox.cli.context import Context
 from devbox.cli.escape import escape
 from devbox.errors import DevboxError, UsageError
-from devbox.image import catalog
+from devbox.image import aside
+from devbox.model.image import Image
 from devbox.store.database import Store
 
 _ARGUMENT = "BUILDKIT_DOCKERFILE_CHECK"
@@ -26,14 +28,15 @@ _ARGUMENT = "BUILDKIT_DOCKERFILE_CHECK"
 def check(context: Context, dockerfile: Dockerfile, opened: Opened, wish: Wish, store: Store) -> int:
     """--check: tell every warning; 1 when there is one. No image is fetched for it."""
 
-    def environment(base: str) -> Mapping[str, str] | None:
+    def base(name: str, platform: str) -> lint.Base | None:
         try:
-            image = catalog.find(store, wish.images.get(base, base))
+            wanted = _wanted(wish, platform)
+            image = aside.find(store, wish.images.get(name, name), wanted.name)
         except DevboxError:
             return None
-        return _variables(image.config.env)
+        return None if image is None else _base(image, wanted)
 
-    found = lint.lint(dockerfile, _setting(dockerfile, wish, opened)._replace(base_environment=environment))
+    found = lint.lint(dockerfile, _setting(dockerfile, wish, opened)._replace(base=base))
     if not found:
         context.out("Check complete, no warnings found.")
         return 0
@@ -47,12 +50,13 @@ def check(context: Context, dockerfile: Dockerfile, opened: Opened, wish: Wish, 
 def warnings(dockerfile: Dockerfile, opened: Opened, wish: Wish, plan: Plan) -> tuple[Notice, ...]:
     """What a build of a plan warns of. Raises UsageError where the Dockerfile makes errors of warnings."""
 
-    def environment(base: str) -> Mapping[str, str] | None:
-        known = plan.images.get(wish.images.get(base, base))
-        return None if known is None else _variables(known.image.config.env)
+    def base(name: str, platform: str) -> lint.Base | None:
+        wanted = _wanted(wish, platform)
+        known = plan.images.get(image_name(wish.images.get(name, name), wanted, wish.platforms))
+        return None if known is None else _base(known.image, wanted)
 
     stages = frozenset(stage.number for stage in plan.stages)
-    setting = _setting(dockerfile, wish, opened)._replace(base_environment=environment, stages=stages)
+    setting = _setting(dockerfile, wish, opened)._replace(base=base, stages=stages)
     found = lint.lint(dockerfile, setting)
     error = lint.violation(dockerfile, found, setting.checks)
     if error is not None:
@@ -86,5 +90,12 @@ def _checks(text: str | None) -> Checks | None:
         raise UsageError(f"{_ARGUMENT}: {error.message}", hint=error.hint) from error
 
 
-def _variables(env: Sequence[str]) -> dict[str, str]:
-    return {name: value for name, _, value in (line.partition("=") for line in env)}
+def _wanted(wish: Wish, platform: str) -> Platform:
+    return wish.platforms.read(platform) if platform else wish.platforms.target
+
+
+def _base(image: Image, wanted: Platform) -> lint.Base:
+    environment = {name: value for name, _, value in (line.partition("=") for line in image.config.env)}
+    actual = usual(image.architecture, image.variant)
+    fits = actual.architecture == wanted.architecture  # variants do not count, as for BuildKit
+    return lint.Base(environment, actual.name, actual.name if fits else wanted.name)

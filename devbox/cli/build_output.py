@@ -9,8 +9,12 @@ assert sys.platform == "linux"
 import functools
 import os
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from devbox.build import build as building
+from devbox.build.platforms import Platform
+from devbox.build.syntax import Notice
+from devbox.cli.build_annotations import Wanted
 from devbox.cli.build_options import Cache, Output
 from devbox.cli.context import Context
 from devbox.errors import DevboxError, UsageError
@@ -19,19 +23,34 @@ from devbox.model.reference import parse_tagged
 from devbox.store.database import Store
 
 
-def write(
-    store: Store, layers: Sequence[int], image: building.Image | None, names: tuple[str, ...], output: Output
-) -> None:
+class Made(NamedTuple):
+    """What came of a build for one platform."""
+
+    platform: Platform
+    layers: tuple[int, ...]
+    image: building.Image | None
+    """None where only files are wanted"""
+    warnings: tuple[Notice, ...]
+    used: tuple[str, ...]
+    """keys of its steps"""
+
+
+def write(store: Store, made: Sequence[Made], names: tuple[str, ...], output: Output, said: Wanted) -> None:
     """Write the files, or the image in an archive; "image" and "docker" without a place are the store's."""
     if output.kind == "image":
         return
     path = "" if output.dest == "-" else output.dest
     if not path and output.kind != "local" and os.isatty(1):
         raise UsageError("an archive is not for a terminal", hint="add dest=FILE, or redirect the output")
+    images = [each.image for each in made if each.image is not None]
     if output.kind in ("local", "tar"):
-        _files(store, layers, output, path)
-    elif image is not None:
-        _image(store, image, output.names or names, output, path)
+        for each in made:
+            below = f"{path}/{each.platform.name.replace('/', '_')}" if len(made) > 1 else path
+            _files(store, each.layers, output, below)
+    elif len(images) > 1:
+        _index(store, images, output.names or names, path, said)
+    elif images:
+        _image(store, images[0], output.names or names, output, path)
 
 
 def _files(store: Store, layers: Sequence[int], output: Output, path: str) -> None:
@@ -53,6 +72,18 @@ def _image(store: Store, image: building.Image, names: tuple[str, ...], output: 
     form: saving.Format = "oci" if output.kind == "oci" else "docker-archive"
     with saving.output(path) as sink:
         saving.save(store, [chosen], sink, form=form)
+
+
+def _index(
+    store: Store, images: Sequence[building.Image], names: tuple[str, ...], path: str, said: Wanted
+) -> None:
+    from devbox.image import save as saving
+
+    chosen = [each.image for each in saving.choose(store, [image.id for image in images])]
+    tags = [parse_tagged(name).tagged for name in names]
+    of = {"of_index": said.of_index, "of_descriptor": said.of_index_descriptor}
+    with saving.output(path) as sink:
+        saving.save_several(store, chosen, tags, sink, **of)
 
 
 def write_caches(context: Context, keys: Iterable[str], caches: Sequence[Cache], *, quiet: bool) -> None:
@@ -98,4 +129,20 @@ def push(context: Context, names: Sequence[str], *, quiet: bool) -> None:
     how = How(context.environ, progress=progress(sys.stderr, quiet=quiet))
     for name in names:
         pushed = push_one(context.store, name, how)
+        how.progress.note(f"{name}: digest: {pushed.digest} size: {pushed.size}")
+
+
+def push_several(
+    context: Context, images: Sequence[building.Image], names: Sequence[str], said: Wanted, *, quiet: bool
+) -> None:
+    """Put images for several platforms into the registries of their names, as an index."""
+    from devbox.cli.progress import progress
+    from devbox.image import save as saving
+    from devbox.image.pull import How
+    from devbox.image.push import push_several as push_all
+
+    how = How(context.environ, progress=progress(sys.stderr, quiet=quiet))
+    chosen = [each.image for each in saving.choose(context.store, [image.id for image in images])]
+    for name in names:
+        pushed = push_all(context.store, name, chosen, how, of_index=said.of_index)
         how.progress.note(f"{name}: digest: {pushed.digest} size: {pushed.size}")

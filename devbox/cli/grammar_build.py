@@ -16,9 +16,13 @@ _WHAT = (
         "A further context: a directory, or docker-image://IMAGE",
         kind="contexts",
     ),
-    text("--platform", "OS/ARCH", "Platform of the image"),
+    many("--platform", "OS/ARCH[,...]", "Platform of the image; several make an index"),
     many("--label", "KEY=VALUE", "Set a label of the image"),
-    many("--annotation", "KEY=VALUE", "Set an annotation of what is written with --output"),
+    many(
+        "--annotation",
+        "[TYPE:]KEY=VALUE",
+        "Set an annotation of the manifest, or of manifest-descriptor, index, ...",
+    ),
 )
 _HOW = (
     flag("--no-cache", "Make every step anew"),

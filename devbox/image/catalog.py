@@ -192,13 +192,26 @@ def move_tag(store: Store, db: sqlite3.Connection, name: str, image_id: str | No
         return False
     if image_id is None:
         db.execute("DELETE FROM tags WHERE name = ?", (name,))
+        db.execute("DELETE FROM tag_platforms WHERE name = ?", (name,))
     else:
+        if before is not None:
+            _set_aside(db, name, before["image_id"], image_id)
         db.execute("INSERT OR REPLACE INTO tags (name, image_id) VALUES (?, ?)", (name, image_id))
     db.execute(
         "INSERT INTO tag_moves (name, image_id, at, reason) VALUES (?, ?, ?, ?)",
         (name, image_id, time.time(), reason),
     )
     return True
+
+
+def _set_aside(db: sqlite3.Connection, name: str, old: str, new: str) -> None:
+    """[tx] An image that gives its name to one for another platform goes on to be the name's for its own."""
+    db.execute(
+        "INSERT OR REPLACE INTO tag_platforms (name, platform, image_id)"
+        " SELECT ?, old.architecture || '/' || old.variant, old.id FROM images old, images new"
+        " WHERE old.id = ? AND new.id = ? AND old.architecture <> new.architecture",
+        (name, old, new),
+    )
 
 
 def remove(store: Store, reference: str, *, force: bool = False) -> list[str]:

@@ -131,7 +131,7 @@ def fits(image: Image, platform: str) -> bool:
     if platform in ("", "linux"):
         return True
     architecture, variant = platform_of(platform)
-    return image.architecture == architecture and variant in ("", image.variant)
+    return image.architecture == architecture and (not variant or image.variant in ("", variant))
 
 
 def parse_time(text: str) -> float:

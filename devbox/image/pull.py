@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from devbox.image import catalog, config, forms, layers, load, remote
+from devbox.image import aside, catalog, config, forms, layers, load, remote
 from devbox.image.archive import DirectoryArchive
 from devbox.image.fetching import Fetching
 from devbox.image.manifests import Blob as Stored
@@ -36,6 +36,9 @@ class How(NamedTuple):
     insecure: bool = False
     compression: str = "gzip"
     progress: Progress = Progress()
+    base: bool = False
+    """it is for a build: a name's only image is taken whatever it is for, and one for another machine leaves the
+    tag as it is"""
 
 
 class Pulled(NamedTuple):
@@ -55,21 +58,21 @@ def pull(store: Store, reference: Reference, how: How) -> Pulled:
     """
     repository, top = registry.find(reference, how.environ, insecure=how.insecure)
     try:
-        found = remote.read(repository, top, how.platform)
-        image_id, fresh = _take(store, repository, found, how.progress)
+        found = remote.read(repository, top, how.platform, strict=not how.base)
+        image_id, fresh = _take(store, repository, found, how)
     finally:
         repository.close()
     return Pulled(catalog.by_id(store, image_id), top.digest, fresh)
 
 
-def _take(store: Store, repository: Repository, found: RemoteImage, progress: Progress) -> tuple[str, bool]:
+def _take(store: Store, repository: Repository, found: RemoteImage, how: How) -> tuple[str, bool]:
     """Have an image in the store, and the reference mean it; its id, and whether that is news."""
     diff_ids = config.parse(found.document).diff_ids
     blobs = dict(zip(diff_ids, found.layers, strict=True))
     with scratch(store.root, "pull") as place, load.missing(store, list(blobs)) as absent:
         for diff_id, blob in blobs.items():
-            progress.state(short(blob.digest), "Pulling fs layer" if diff_id in absent else "Already exists")
-        prepared = _fetch(repository, {diff_id: blobs[diff_id] for diff_id in absent}, place, progress)
+            how.progress.state(short(blob.digest), "Pulling fs layer" if diff_id in absent else "Already exists")
+        prepared = _fetch(repository, {diff_id: blobs[diff_id] for diff_id in absent}, place, how.progress)
         layers.sync(store)
         with store.transaction() as db:
             made = layers.record(store, db, prepared)
@@ -77,12 +80,14 @@ def _take(store: Store, repository: Repository, found: RemoteImage, progress: Pr
             image_id = catalog.insert(store, db, found.document, ids)
             for diff_id in absent:  # of what was here already nobody has seen the registry's bytes
                 forms.note(db, blobs[diff_id], made[diff_id], repository.reference.repository)
-            return image_id, _name(store, db, repository.reference, image_id, found.top)
+            foreign = how.base and config.parse(found.document).architecture != config.architecture()
+            name = _name_aside if foreign else _name
+            return image_id, name(store, db, repository.reference, image_id, found)
 
 
-def _name(store: Store, db: sqlite3.Connection, reference: Reference, image_id: str, digest: str) -> bool:
+def _name(store: Store, db: sqlite3.Connection, reference: Reference, image_id: str, found: RemoteImage) -> bool:
     """[tx] Let the reference mean an image from now on; False when it did already."""
-    full = f"{reference.repository}@{digest}"
+    full = f"{reference.repository}@{found.top}"
     before = db.execute("SELECT image_id FROM image_digests WHERE name = ?", (full,)).fetchone()
     db.execute("INSERT OR REPLACE INTO image_digests (name, image_id) VALUES (?, ?)", (full, image_id))
     if reference.digest:
@@ -92,6 +97,17 @@ def _name(store: Store, db: sqlite3.Connection, reference: Reference, image_id: 
     name = familiar(reference.name)
     store.event("image", "pull", name, {"name": familiar(reference.repository)})
     return fresh
+
+
+def _name_aside(
+    store: Store, db: sqlite3.Connection, reference: Reference, image_id: str, found: RemoteImage
+) -> bool:
+    """[tx] Let the reference mean an image for that image's platform."""
+    full = f"{reference.repository}@{found.manifest.digest}"
+    db.execute("INSERT OR REPLACE INTO image_digests (name, image_id) VALUES (?, ?)", (full, image_id))
+    aside.keep(db, reference.name, image_id)
+    store.event("image", "pull", familiar(reference.name), {"name": familiar(reference.repository)})
+    return True
 
 
 def _fetch(

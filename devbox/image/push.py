@@ -6,13 +6,15 @@ import sys
 
 assert sys.platform == "linux"
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from devbox.errors import NotFoundError
-from devbox.image import catalog, forms, layers
-from devbox.image.manifests import MANIFEST_TYPES
+from devbox.image import annotating, catalog, forms, layers, save
+from devbox.image.annotating import Texts
+from devbox.image.manifests import INDEX_TYPES, MANIFEST_TYPES
 from devbox.image.progress import short
 from devbox.image.pull import How
 from devbox.image.squeeze import Squeezed
@@ -37,18 +39,38 @@ def push(store: Store, name: str, how: How) -> Pushed:
     image = _image(store, reference)
     repository = itself(reference, how.environ, insecure=how.insecure)
     try:
-        for digest in dict.fromkeys(image.diff_ids):
-            how.progress.state(short(digest), "Preparing")
-        described = _layers(store, repository, image, how)
-        data = _manifest(repository, described, catalog.document(store, image.id))
+        data = _manifest(store, repository, image, how)
         digest = repository.put(reference.tag, data, MANIFEST_TYPES[0])
     finally:
         repository.close()
+    _note(store, reference, digest, image)
+    return Pushed(digest, len(data))
+
+
+def push_several(store: Store, name: str, images: Sequence[Image], how: How, *, of_index: Texts) -> Pushed:
+    """Put images for several platforms, whose layers are held, into the registry of a name, as an index."""
+    reference = parse_tagged(name)
+    repository = itself(reference, how.environ, insecure=how.insecure)
+    entries = []
+    try:
+        for image in images:
+            data = _manifest(store, repository, image, how)
+            digest = repository.put("sha256:" + hashlib.sha256(data).hexdigest(), data, MANIFEST_TYPES[0])
+            entry = {**_descriptor(Blob(digest, len(data), MANIFEST_TYPES[0])), "platform": save.platform(image)}
+            entries.append(annotating.added(entry, annotating.of(store, image.id).descriptor))
+            _note(store, reference, digest, image)
+        data = json.dumps(save.index(entries, of_index), separators=(",", ":")).encode()
+        return Pushed(repository.put(reference.tag, data, INDEX_TYPES[0]), len(data))
+    finally:
+        repository.close()
+
+
+def _note(store: Store, reference: Reference, digest: str, image: Image) -> None:
+    """Write down that a repository has an image."""
     with store.transaction() as db:
         full = f"{reference.repository}@{digest}"
         db.execute("INSERT OR REPLACE INTO image_digests (name, image_id) VALUES (?, ?)", (full, image.id))
         store.event("image", "push", familiar(reference.tagged), {"name": familiar(reference.repository)})
-    return Pushed(digest, len(data))
 
 
 def tags_of(store: Store, name: str) -> list[str]:
@@ -130,14 +152,19 @@ def _send(store: Store, repository: Repository, layer: int, diff_id: str, how: H
     return Blob(stream.digest, stream.size, forms.media_type(how.compression))
 
 
-def _manifest(repository: Repository, described: list[Blob], document: bytes) -> bytes:
-    """The manifest, its config being there already; the same image always gives the same bytes."""
+def _manifest(store: Store, repository: Repository, image: Image, how: How) -> bytes:
+    """The manifest of an image, all that it names being there; the same image always gives the same bytes."""
+    for digest in dict.fromkeys(image.diff_ids):
+        how.progress.state(short(digest), "Preparing")
+    described = _layers(store, repository, image, how)
+    document = catalog.document(store, image.id)
     fields = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPES[0],
         "config": _descriptor(Blob(repository.send(document), len(document), _CONFIG)),
         "layers": [_descriptor(blob) for blob in described],
     }
+    fields = annotating.added(fields, annotating.of(store, image.id).manifest)
     return json.dumps(fields, separators=(",", ":")).encode()
 
 

@@ -50,8 +50,11 @@ def wanted_platform(text: str) -> Platform:
     return Platform("linux", architecture, variant)
 
 
-def read(repository: Repository, top: Manifest, platform: str) -> RemoteImage:
-    """The image that a manifest or an index names, for a platform of --platform; "" for this machine's, if any."""
+def read(repository: Repository, top: Manifest, platform: str, *, strict: bool = True) -> RemoteImage:
+    """The image that a manifest or an index names, for a platform of --platform; "" for this machine's, if any.
+
+    Not `strict`: where there is but one image, it is taken whatever it is for.
+    """
     wanted = wanted_platform(platform)
     manifest = choose(repository, top, wanted)
     document = parse(manifest)
@@ -67,7 +70,7 @@ def read(repository: Repository, top: Manifest, platform: str) -> RemoteImage:
         raise RefusedError(
             f"the manifest has {len(layers)} layers of an image whose config lists {len(found.diff_ids)}"
         )
-    if platform and found.architecture != wanted.architecture:
+    if strict and platform and found.architecture != wanted.architecture:
         actual = Platform(found.os, found.architecture, found.variant)
         raise NotFoundError(
             f"{repository.reference.repository} has no image for {wanted}", hint=f"it has {actual}"

@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from devbox.errors import NotFoundError, StoreError, UsageError
-from devbox.image import catalog, layers
+from devbox.image import annotating, catalog, layers
+from devbox.image.annotating import Texts
 from devbox.image.pack import Sink
 from devbox.image.tarfields import padding
 from devbox.image.tarwrite import END, header
@@ -33,6 +34,7 @@ from devbox.system.walk import opened
 Format = Literal["docker-archive", "oci"]
 _COMPRESSORS = {"gzip": (("pigz", "-c"), ("gzip", "-c")), "zstd": (("zstd", "-cq", "-T0"),)}
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 class Chosen(NamedTuple):
@@ -78,22 +80,44 @@ def save(store: Store, chosen: Sequence[Chosen], write: Sink, *, form: Format = 
     writer = _Writer(write)
     descriptors: list[dict[str, Any]] = []
     for item in chosen:
-        descriptors += _named(item, _blobs(store, writer, item))
-    writer.file("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-    index = {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": descriptors,
-    }
-    writer.file("index.json", _json(index))
+        descriptors += _named(item.names, _blobs(store, writer, item.image))
+    _layout(writer, descriptors)
     if form == "docker-archive":
         writer.file("manifest.json", _json([_docker(item) for item in chosen]))
     write(END)
 
 
-def _blobs(store: Store, writer: _Writer, chosen: Chosen) -> dict[str, Any]:
+def save_several(
+    store: Store,
+    images: Sequence[Image],
+    names: Sequence[str],
+    write: Sink,
+    *,
+    of_index: Texts,
+    of_descriptor: Texts,
+) -> None:
+    """Write an OCI archive with one index of images for several platforms, and these annotations of it."""
+    writer = _Writer(write)
+    data = _json(index([_blobs(store, writer, image) for image in images], of_index))
+    descriptor = annotating.added(_descriptor(INDEX, writer.blob(data), len(data)), of_descriptor)
+    _layout(writer, list(_named(names, descriptor)))
+    write(END)
+
+
+def index(manifests: Sequence[dict[str, Any]], texts: Texts) -> dict[str, Any]:
+    """An index of descriptors."""
+    document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": list(manifests)}
+    return annotating.added(document, texts)
+
+
+def _layout(writer: _Writer, descriptors: list[dict[str, Any]]) -> None:
+    """The two files by which a layout is known."""
+    writer.file("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+    writer.file("index.json", _json(index(descriptors, {})))
+
+
+def _blobs(store: Store, writer: _Writer, image: Image) -> dict[str, Any]:
     """Write layers, config and manifest of an image; the descriptor of the manifest."""
-    image = chosen.image
     sizes = [
         writer.layer(store, layer, digest) for layer, digest in zip(image.layers, image.diff_ids, strict=True)
     ]
@@ -108,27 +132,32 @@ def _blobs(store: Store, writer: _Writer, chosen: Chosen) -> dict[str, Any]:
             for digest, size in zip(image.diff_ids, sizes, strict=True)
         ],
     }
-    data = _json(manifest)
-    platform = {"architecture": image.architecture, "os": image.os}
-    if image.variant:
-        platform["variant"] = image.variant
-    return {**_descriptor(_MANIFEST, writer.blob(data), len(data)), "platform": platform}
+    said = annotating.of(store, image.id)
+    data = _json(annotating.added(manifest, said.manifest))
+    descriptor = {**_descriptor(_MANIFEST, writer.blob(data), len(data)), "platform": platform(image)}
+    return annotating.added(descriptor, said.descriptor)
+
+
+def platform(image: Image) -> dict[str, str]:
+    """What an image is for, as a descriptor says it."""
+    variant = {"variant": image.variant} if image.variant else {}
+    return {"architecture": image.architecture, "os": image.os, **variant}
 
 
 def _descriptor(kind: str, digest: str, size: int) -> dict[str, Any]:
     return {"mediaType": kind, "digest": digest, "size": size}
 
 
-def _named(chosen: Chosen, manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _named(names: Sequence[str], descriptor: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """One descriptor for each name, as docker and containerd have it."""
-    if not chosen.names:
-        yield manifest
-    for name in chosen.names:
-        annotations = {
+    if not names:
+        yield descriptor
+    for name in names:
+        texts = {
             "io.containerd.image.name": name,
             "org.opencontainers.image.ref.name": name.rpartition(":")[2],
         }
-        yield {**manifest, "annotations": annotations}
+        yield annotating.added(descriptor, texts)
 
 
 def _docker(chosen: Chosen) -> dict[str, Any]:

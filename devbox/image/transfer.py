@@ -30,10 +30,12 @@ def ensure(
     progress: Progress | None = None,
     *,
     environ: Mapping[str, str] = os.environ,
+    base: bool = False,
 ) -> Image:
     """The image meant by a name, NAME@DIGEST or id; pulled when the policy says so.
 
-    With a `platform` an image that is here for another one does not count. Raises NotFoundError, RegistryError.
+    With a `platform` an image that is here for another one does not count. `base`: it is pulled as How says.
+    Raises NotFoundError, RegistryError.
     """
     here = _here(store, reference)
     wanted = _name(reference)
@@ -45,15 +47,15 @@ def ensure(
     if here is None:
         shown.note(f"Unable to find image '{familiar(wanted.name)}' locally")
         try:
-            return _pulled(store, wanted, platform, shown, environ)
+            return _pulled(store, wanted, platform, shown, environ, base=base)
         except (NotFoundError, RegistryError) as error:
             raise type(error)(error.message, hint=f"{error.hint}\n{_ELSEWHERE}".strip()) from error
     try:
-        return _pulled(store, wanted, platform, shown, environ)
+        return _pulled(store, wanted, platform, shown, environ, base=base)
     except DevboxError as error:
         if policy == "always":
             raise
-        raise NotFoundError(_missing(reference, platform, here).message, hint=error.message) from error
+        raise NotFoundError(_missing(reference, platform, here).message, hint=f"{error.message}\n{error.hint}".strip()) from error
 
 
 def _here(store: Store, reference: str) -> Image | None:
@@ -79,8 +81,8 @@ def _missing(reference: str, platform: str, here: Image | None) -> NotFoundError
 
 
 def _pulled(
-    store: Store, wanted: Reference, platform: str, progress: Progress, environ: Mapping[str, str]
+    store: Store, wanted: Reference, platform: str, progress: Progress, environ: Mapping[str, str], *, base: bool
 ) -> Image:
     from devbox.image.pull import How, pull
 
-    return pull(store, wanted, How(environ, platform, progress=progress)).image
+    return pull(store, wanted, How(environ, platform, progress=progress, base=base)).image

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.build import build as building
@@ -22,11 +22,11 @@ from devbox.build.context import ignored, opened_context, opened_directory
 from devbox.build.graph import Built, carry_out
 from devbox.build.plan import plan
 from devbox.build.planned import Plan, Wish
-from devbox.build.platforms import Platforms
+from devbox.build.platforms import Platform, Platforms, usual
 from devbox.build.site import Files, Settings
 from devbox.build.steps import Given
-from devbox.build.syntax import Notice
-from devbox.cli import build_checks, build_options, build_output, build_progress, build_signals
+from devbox.build.syntax import Dockerfile, Notice
+from devbox.cli import build_annotations, build_checks, build_options, build_output, build_progress, build_signals
 from devbox.cli.context import Context
 from devbox.errors import UsageError
 from devbox.image.config import architecture
@@ -44,33 +44,91 @@ if TYPE_CHECKING:
 
 def build(context: Context, invocation: Invocation) -> int:
     """Build an image; its id goes to stdout with --quiet, everything else to stderr."""
-    names = tuple(familiar(parse_tagged(name).tagged) for name in invocation.many("tag"))
-    outputs = build_options.outputs(invocation.many("output"), context.cwd)
-    labels = build_options.pairs(invocation.many("label"), "--label")
+    request = _request(context, invocation)
     caches = build_options.caches(invocation.many("cache_to"), "--cache-to", context.cwd)
-    _refuse_what_is_not_there(invocation)
+    quiet = invocation.flag("quiet")
     process.seal()
     with contextlib.ExitStack() as stack:
         if invocation.flag("check"):
             return _check(context, invocation, stack)
-        work = _work(context, invocation, stack)
-        of_image = not outputs or any(output.kind in build_options.OF_IMAGES for output in outputs)
-        built = _carry_out(work, invocation, context.environ, measure=of_image)
-        image = None
-        if of_image:
-            image = building.record(
-                work.store, work.plan, built, platforms=work.platforms, names=names, labels=labels
-            )
-        else:
-            building.keep(work.store, built)
-        for output in outputs:
-            build_output.write(work.store, built.state.layers, image, names, output)
-        build_output.write_caches(context, built.used, caches, quiet=invocation.flag("quiet"))
-    building.let_go(work.store)
-    if invocation.flag("push"):
-        build_output.push(context, names, quiet=invocation.flag("quiet"))
-    _report(context, invocation, work.warnings, image, names)
+        site = _site(context, invocation, stack)
+        made = [_make(context, invocation, site, request, platform) for platform in request.platforms]
+        store = site.store
+        images = [each.image for each in made if each.image is not None]
+        if request.several and images:
+            building.name_several(store, images, request.names)
+        for output in request.outputs:
+            build_output.write(store, made, request.names, output, request.annotations)
+        used = [key for each in made for key in each.used]
+        build_output.write_caches(context, used, caches, quiet=quiet)
+    building.let_go(store)
+    if invocation.flag("push") and request.several:
+        build_output.push_several(context, images, request.names, request.annotations, quiet=quiet)
+    elif invocation.flag("push"):
+        build_output.push(context, request.names, quiet=quiet)
+    _report(context, invocation, made, request.names)
     return 0
+
+
+class _Request(NamedTuple):
+    """What a build is to come to, read and checked before anything is done."""
+
+    names: tuple[str, ...]
+    platforms: tuple[Platform, ...]
+    labels: Mapping[str, str]
+    annotations: build_annotations.Wanted
+    outputs: list[build_options.Output]
+
+    @property
+    def several(self) -> bool:
+        """Whether an index is made."""
+        return len(self.platforms) > 1
+
+    @property
+    def of_image(self) -> bool:
+        """Whether an image is made, and not files alone."""
+        return not self.outputs or any(output.kind in build_options.OF_IMAGES for output in self.outputs)
+
+
+def _request(context: Context, invocation: Invocation) -> _Request:
+    own = Platforms(usual(architecture(), ""))
+    texts = [text for each in invocation.many("platform") for text in each.split(",")]
+    platforms = tuple(dict.fromkeys(map(own.read, texts))) or (own.build,)
+    several = len(platforms) > 1
+    request = _Request(
+        names=tuple(familiar(parse_tagged(name).tagged) for name in invocation.many("tag")),
+        platforms=platforms,
+        labels=build_options.pairs(invocation.many("label"), "--label"),
+        annotations=build_annotations.read(invocation.many("annotation"), own, several=several),
+        outputs=build_options.outputs(invocation.many("output"), context.cwd),
+    )
+    if several and any(output.kind in ("tar", "docker") for output in request.outputs):
+        raise UsageError("such an archive has room for one platform", hint="use --output type=oci,dest=FILE")
+    if invocation.flag("push") and not request.names:
+        raise UsageError("--push wants a name", hint="devbox build --push -t REGISTRY/NAME:TAG ...")
+    if invocation.flag("debug") and not os.isatty(0):
+        raise UsageError("--debug wants a terminal to open a shell in")
+    return request
+
+
+def _make(
+    context: Context, invocation: Invocation, site: _Site, request: _Request, platform: Platform
+) -> build_output.Made:
+    """Build for one platform."""
+    platforms = site.wish.platforms._replace(target=platform)
+    work = _work(invocation, site, site.wish._replace(platforms=platforms, several=request.several))
+    built = _carry_out(work, invocation, context.environ, measure=request.of_image)
+    image = None
+    if request.of_image:
+        image = building.record(
+            site.store, work.plan, built,
+            names=() if request.several else request.names,
+            labels=request.labels,
+            said=request.annotations.of_image(platform),
+        )  # fmt: skip
+    else:
+        building.keep(site.store, built)
+    return build_output.Made(platform, built.state.layers, image, work.warnings, tuple(built.used))
 
 
 def _check(context: Context, invocation: Invocation, stack: contextlib.ExitStack) -> int:
@@ -80,19 +138,27 @@ def _check(context: Context, invocation: Invocation, stack: contextlib.ExitStack
     return build_checks.check(context, parse.parse(main.dockerfile, main.shown), main, wish, store)
 
 
-class _Work(NamedTuple):
-    """All that a build begins with."""
+class _Site(NamedTuple):
+    """All that a build begins with, whatever it is for."""
 
     store: Store
-    plan: Plan
-    platforms: Platforms
+    wish: Wish
+    dockerfile: Dockerfile
+    main: Opened
     contexts: Mapping[str, Files]
     given: Given
-    warnings: tuple[Notice, ...]
     carried: Carried | None
 
 
-def _work(context: Context, invocation: Invocation, stack: contextlib.ExitStack) -> _Work:
+class _Work(NamedTuple):
+    """What is carried out for one platform."""
+
+    site: _Site
+    plan: Plan
+    warnings: tuple[Notice, ...]
+
+
+def _site(context: Context, invocation: Invocation, stack: contextlib.ExitStack) -> _Site:
     wish, directories = _wish(context, invocation)
     given = Given(
         build_options.secrets(invocation.many("secret"), context.environ, context.cwd),
@@ -102,12 +168,15 @@ def _work(context: Context, invocation: Invocation, stack: contextlib.ExitStack)
     main = _opened(context, invocation, store, stack)
     contexts = {"": Files(main.fd, main.matcher)}
     contexts.update((name, _named(path, stack)) for name, path in directories.items())
-    shown = functools.partial(_transfer, quiet=invocation.flag("quiet"))
-    find = Finder(store, wish.platforms, pull=invocation.flag("pull"), progress=shown)
     dockerfile = parse.parse(main.dockerfile, main.shown)
-    planned = plan(dockerfile, wish, find)
-    warnings = build_checks.warnings(dockerfile, main, wish, planned)
-    return _Work(store, planned, wish.platforms, contexts, given, warnings, _carried(context, invocation))
+    return _Site(store, wish, dockerfile, main, contexts, given, _carried(context, invocation))
+
+
+def _work(invocation: Invocation, site: _Site, wish: Wish) -> _Work:
+    shown = functools.partial(_transfer, quiet=invocation.flag("quiet"))
+    find = Finder(site.store, pull=invocation.flag("pull"), progress=shown)
+    planned = plan(site.dockerfile, wish, find)
+    return _Work(site, planned, build_checks.warnings(site.dockerfile, site.main, wish, planned))
 
 
 def _transfer(*, quiet: bool) -> Progress:
@@ -134,8 +203,9 @@ def _carry_out(work: _Work, invocation: Invocation, environ: Mapping[str, str], 
         debug = None
         if invocation.flag("debug"):
             debug = functools.partial(_in_a_shell, progress, signals)
-        settings = Settings(work.given, work.contexts, progress, environ, debug, work.carried)
-        return carry_out(work.store, work.plan, settings, measure=measure)
+        site = work.site
+        settings = Settings(site.given, site.contexts, progress, environ, debug, site.carried)
+        return carry_out(site.store, work.plan, settings, measure=measure)
 
 
 @contextlib.contextmanager
@@ -146,15 +216,6 @@ def _in_a_shell(progress: build_progress.Progress, signals: build_signals.Signal
     sys.stderr.flush()
     with signals.ignored():
         yield
-
-
-def _refuse_what_is_not_there(invocation: Invocation) -> None:
-    if invocation.many("annotation"):
-        raise UsageError("--annotation is not supported yet", hint="--label says something of an image, too")
-    if invocation.flag("push") and not invocation.many("tag"):
-        raise UsageError("--push wants a name", hint="devbox build --push -t REGISTRY/NAME:TAG ...")
-    if invocation.flag("debug") and not os.isatty(0):
-        raise UsageError("--debug wants a terminal to open a shell in")
 
 
 def _opened(context: Context, invocation: Invocation, store: Store, stack: contextlib.ExitStack) -> Opened:
@@ -169,9 +230,7 @@ def _named(path: str, stack: contextlib.ExitStack) -> Files:
 
 def _wish(context: Context, invocation: Invocation) -> tuple[Wish, dict[str, str]]:
     directories, images = build_options.contexts(invocation.many("build_context"), context.cwd)
-    platforms = Platforms(architecture())
-    if invocation.text("platform"):
-        platforms.check(invocation.text("platform"))
+    own = usual(architecture(), "")
     network = invocation.text("network") or "default"
     if network not in ("default", "none", "host"):
         raise UsageError(f"invalid --network {network!r}", hint="it is default, none or host")
@@ -182,7 +241,7 @@ def _wish(context: Context, invocation: Invocation) -> tuple[Wish, dict[str, str
     wish = Wish(
         target=invocation.text("target"),
         arguments=build_options.arguments(invocation.many("build_arg"), context.environ),
-        platforms=platforms,
+        platforms=Platforms(own, own),
         network=network,  # type: ignore[arg-type]
         hosts=tuple(parse_add_host(text) for text in invocation.many("add_host")),
         fresh=invocation.flag("no_cache"),
@@ -206,25 +265,26 @@ def _shown(form: str) -> Iterator[build_progress.Progress]:
 
 
 def _report(
-    context: Context,
-    invocation: Invocation,
-    warnings: tuple[Notice, ...],
-    image: building.Image | None,
-    names: tuple[str, ...],
+    context: Context, invocation: Invocation, made: Sequence[build_output.Made], names: tuple[str, ...]
 ) -> None:
+    warnings = dict.fromkeys(warning for each in made for warning in each.warnings)
     if warnings and not invocation.flag("quiet"):
-        context.err("\n" + build_checks.summary(warnings))
-    if image is None:
+        context.err("\n" + build_checks.summary(tuple(warnings)))
+    images = [each.image for each in made if each.image is not None]
+    if not images:
         return
+    own = building.for_this_machine(images)
     if path := invocation.text("iidfile"):
-        write_atomic(os.path.join(context.cwd, path), image.id.encode(), mode=0o644)
+        write_atomic(os.path.join(context.cwd, path), own.id.encode(), mode=0o644)
     if path := invocation.text("metadata_file"):
-        data = json.dumps(_metadata(image, names), indent=2).encode() + b"\n"
+        data = json.dumps(_metadata(own, names), indent=2).encode() + b"\n"
         write_atomic(os.path.join(context.cwd, path), data, mode=0o644)
     if invocation.flag("quiet"):
-        context.out(image.id)
+        context.out(own.id)
         return
-    context.err(f"built {image.id}" + (f" as {', '.join(names)}" if names else ""))
+    for image in images:
+        shown = f" as {', '.join(names)}" if names and image == own else ""
+        context.err(f"built {image.id}" + (f" for {image.platform.name}" if len(images) > 1 else "") + shown)
 
 
 def _metadata(image: building.Image, names: tuple[str, ...]) -> Mapping[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from devbox.build.lint import Setting, lint, show, violation
+from devbox.build.lint import Base, Setting, lint, show, violation
 from devbox.build.parse import parse
 from devbox.build.rules import RULES, notice
 from devbox.build.syntax import DockerfileError, Span
 from devbox.model.ignore import Matcher
 
 AUTOMATIC = {"TARGETPLATFORM": "linux/amd64", "TARGETARCH": "amd64", "BUILDPLATFORM": "linux/amd64"}
-PLAIN = Setting(automatic=AUTOMATIC, base_environment=lambda name: {"PATH": "/bin"})
+PLAIN = Setting(automatic=AUTOMATIC, base=lambda name, platform: Base({"PATH": "/bin"}))
 
 
 def found(text: str, setting: Setting = PLAIN) -> list[str]:
@@ -119,7 +119,7 @@ CASES = [
 
 @pytest.mark.parametrize(("text", "expected"), CASES)
 def test_a_warning_is_buildkits(text: str, expected: str) -> None:
-    given = Setting(automatic=AUTOMATIC, base_environment=PLAIN.base_environment, arguments={"tag": "1"})
+    given = Setting(automatic=AUTOMATIC, base=PLAIN.base, arguments={"tag": "1"})
     assert found(text, given) == [expected]
 
 
@@ -162,7 +162,7 @@ def test_what_is_well(text: str) -> None:
 
 
 def test_variables_of_an_unknown_base_are_not_called_undefined() -> None:
-    unknown = Setting(base_environment=lambda name: None)
+    unknown = Setting(base=lambda name, platform: None)
     assert found("FROM a\nCOPY $foo ${bar:?must be} /x\nFROM 0\nCOPY $baz /x", unknown) == []
     assert found("FROM scratch\nCOPY $foo /x", unknown) != []
     with pytest.raises(DockerfileError, match="must be"):

@@ -10,6 +10,7 @@ import pytest
 from devbox.build.parse import parse
 from devbox.build.plan import plan
 from devbox.build.planned import Base, Plan, StagePlan, Wish
+from devbox.build.platforms import Platform
 from devbox.build.steps import CopyStep, RunStep, Source, WorkdirStep
 from devbox.build.syntax import DockerfileError, Span
 from devbox.errors import NotFoundError
@@ -18,7 +19,7 @@ from devbox.model.image import HistoryEntry, Image, ImageConfig
 CREATED = 1_700_000_000
 
 
-def find(reference: str, span: Span) -> Base:
+def find(reference: str, platform: Platform, span: Span) -> Base:
     if "missing" in reference:
         raise NotFoundError(f"no {reference}", hint=str(span))
     config: Mapping[str, Any] = {
