@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ENGINE = Path(__file__).parent / "engine"
@@ -16,6 +17,12 @@ os.environ["REGISTRY_AUTH_FILE"] = str(Path(__file__).parent / "data/auth.json")
 
 # a shell that starts us in the background has it ignored, and so would be what the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# how long an example takes says how busy this machine is, and nothing of what is tested
+hypothesis.settings.register_profile(
+    "any load", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any load")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
