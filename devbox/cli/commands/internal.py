@@ -39,18 +39,20 @@ def health(context: Context, invocation: Invocation) -> int:
     return 0
 
 
-def boot(context: Context, _: Invocation) -> int:
+def boot(context: Context, invocation: Invocation) -> int:
     """Start what ran, or should always run, before the machine was switched off."""
+    _store(context, invocation)
     failures: list[tuple[str, DevboxError]] = restarts.restore(context.reconciled())
     for name, error in failures:
         context.err(f"devbox: cannot start {name}: {error.message}")
     return 125 if failures else 0
 
 
-def shutdown(context: Context, _: Invocation) -> int:
+def shutdown(context: Context, invocation: Invocation) -> int:
     """End every container before the machine goes off; those that `boot` starts come back then."""
     from devbox.container import poweroff
 
+    _store(context, invocation)
     poweroff.shut_down(context.reconciled())
     return 0
 
@@ -88,6 +90,7 @@ def wake(context: Context, invocation: Invocation) -> int:
 
 
 def _store(context: Context, invocation: Invocation) -> Store:
-    """The store of the devbox that started us: conmon hands no environment on."""
-    context.use_root(Root(invocation.text("root"), invocation.text("run")))
+    """The store of the devbox that started us, as it says: neither conmon nor systemd hands its environment on."""
+    if invocation.text("root"):
+        context.use_root(Root(invocation.text("root"), invocation.text("run")))
     return context.store
