@@ -74,7 +74,7 @@ class Selection:
             (self.images is None or seen.container.image_id in self.images)
             and (self.networks is None or not self.networks.isdisjoint(seen.networks))
             and equals(self.filters, "volume", *volumes)
-            and _any_port(self.published, {f"{each.container_port}/{each.protocol}" for each in seen.ports})
+            and _any_port(self.published, {f"{each.host_port}/{each.protocol}" for each in seen.ports})
             and _any_port(self.exposed, config.exposed)
         )
 

@@ -61,8 +61,6 @@ def release(store: Store, container: Container) -> None:
             _unpublish(store, container.id)
         # the end of a --rm container is found again by the next command; its removal is what counts
         with store.transaction(durable=not container.config.auto_remove):
-            if has_network:
-                _release_endpoints(store, container.id)
             records.update(
                 store, container,
                 "status", "pid", "pid_start", "monitor_pid", "exit_code", "finished", "oom_killed", "error",
@@ -70,6 +68,8 @@ def release(store: Store, container: Container) -> None:
             if container.oom_killed:
                 records.announce(store, container, "oom")
             records.announce(store, container, "die", exitCode=str(container.exit_code))
+            if has_network:
+                _release_endpoints(store, container.id)
             telling.volumes(store, container, "unmount")
         if has_network:
             hosts.refresh_peers(store, container.id)

@@ -191,8 +191,8 @@ def _switch(store: Store, container_id: str, before: str, after: str, command: s
     with locks.operation(store.root, container_id):
         container = records.by_id(store, container_id)
         if container.status != before or not is_running(container):
-            state = "not running" if before == "running" else "not paused"
-            raise StateError(f"container {container.name} is {state}")
+            refused = "already paused" if container.status == after == "paused" else f"not {before}"
+            raise StateError(f"container {container.name} is {refused}")
         runtime.call(store.root, container, command)
         action = "pause" if after == "paused" else "unpause"
         try:

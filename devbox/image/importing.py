@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from devbox.errors import RefusedError
+from devbox.errors import RefusedError, UsageError
 from devbox.image import changes, config, layers, make
 from devbox.image.archive import opened_file
 from devbox.image.decompress import MAGIC_LENGTH, decompressed, kind_of
@@ -40,6 +40,10 @@ class Wish(NamedTuple):
 
 def import_(store: Store, path: str, wish: Wish) -> Image:
     """Import the archive or directory at `path`, "" for stdin; nothing is made unless all of it is good."""
+    if "://" in path:
+        raise UsageError(
+            f"cannot import {path}: nothing is downloaded", hint="curl -fL URL | devbox import - NAME"
+        )
     settings: Mapping[str, Any] = changes.apply({}, wish.changes)["config"]
     platform = config.platform_of(wish.platform) if wish.platform else ("", "")
     if wish.name:

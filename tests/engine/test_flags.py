@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from pathlib import Path
 
 from tests.engine.conftest import Box, leftovers
 
@@ -76,3 +77,30 @@ def test_force_does_not_mind_what_is_gone_already(box: Box, name: str) -> None:
     assert "no such image: nosuch" in box("rmi", "-f", "nosuch").stderr
     assert "no such container: nosuch" in box.fails("rm", "nosuch")
     assert "no such image: nosuch" in box.fails("rmi", "nosuch")
+
+
+def test_to_attach_at_a_start_joins_what_runs_already(box: Box, name: str) -> None:
+    box("run", "-d", "--name", name, "busybox", "sh", "-c", "sleep 2; echo late; exit 4")
+    done = box("start", "-a", name, check=False)
+    assert (done.stdout, done.returncode) == ("late\n", 4)
+
+
+def test_what_is_paused_is_not_said_to_be_stopped(box: Box, name: str) -> None:
+    box("run", "-d", "--name", name, "busybox", "sleep", "100")
+    box("pause", name)
+    assert f"{name} is already paused" in box.fails("pause", name)
+    box("unpause", name)
+    assert f"{name} is not paused" in box.fails("unpause", name)
+    box("kill", name)
+    assert f"{name} is not running" in box.fails("pause", name)
+
+
+def test_an_import_downloads_nothing(box: Box) -> None:
+    assert "curl -fL URL | devbox import -" in box.fails("import", "http://127.0.0.1:1/x.tar", "x")
+
+
+def test_templates_print_empty_maps_and_the_message_of_an_import(box: Box, tmp_path: Path) -> None:
+    box("import", "-m", "made by hand", str(tmp_path), "by-hand")
+    template = "{{.Comment}} {{.Config.Volumes}} {{len .Config.Volumes}} {{json .Config.Volumes}}"
+    assert box.out("inspect", "-f", template, "by-hand") == "made by hand map[] 0 null"
+    box("rmi", "by-hand")

@@ -85,11 +85,13 @@ def start(context: Context, invocation: Invocation) -> int:
     if len(names) != 1:
         raise UsageError("only one container can be started and attached to at once")
     container = records.get(store, names[0])
-    if is_running(container):
-        raise ConflictError(
-            f"container {container.name} runs already", hint=f"use 'devbox attach {container.name}'"
-        )
     detach_keys = keys.parse(invocation.text("detach_keys"))
+    if is_running(container):
+        from devbox.cli.commands.streams import join
+
+        return join(
+            context, container, stdin=invocation.flag("interactive"), detach_keys=detach_keys, sig_proxy=True
+        )
     joined = _Joined.start(store, container)
     from devbox.container.streams.attach import Options
 

@@ -14,6 +14,7 @@ from devbox.model.invocation import Invocation
 
 if TYPE_CHECKING:
     from devbox.container.streams.logs import Query, Record
+    from devbox.model.container import Container
 
 
 def logs(context: Context, invocation: Invocation) -> int:
@@ -87,21 +88,32 @@ def _runs(batch: list[Record], *, stamps: bool, details: bool) -> list[tuple[int
 
 def attach(context: Context, invocation: Invocation) -> int:
     """Join our streams to a running container's; its exit code, or 0 when the user detaches."""
+    from devbox.container import records
+    from devbox.container.streams import keys
+
+    container = records.get(context.reconciled(), invocation.text("container"))
+    return join(
+        context,
+        container,
+        stdin=not invocation.flag("no_stdin"),
+        detach_keys=keys.parse(invocation.text("detach_keys")),
+        sig_proxy=invocation.flag("sig_proxy"),
+    )
+
+
+def join(context: Context, container: Container, *, stdin: bool, detach_keys: bytes, sig_proxy: bool) -> int:
+    """Stay with a container that runs; its exit code, or 0 when the user detaches."""
     from devbox.cli.process_options import check_terminal
-    from devbox.container import life, records
+    from devbox.container import life
     from devbox.container.running import check_not_paused, check_running
     from devbox.container.streams import attach as joining
-    from devbox.container.streams import keys
     from devbox.container.telling import tell
     from devbox.system import procfs
 
-    store = context.reconciled()
-    container = records.get(store, invocation.text("container"))
-    detach_keys = keys.parse(invocation.text("detach_keys"))
     check_not_paused(container)
     check_running(container)
-    config = container.config
-    stdin = config.open_stdin and not invocation.flag("no_stdin")
+    store, config = context.store, container.config
+    stdin = stdin and config.open_stdin
     check_terminal(stdin=stdin, tty=config.tty)
     options = joining.Options(
         tty=config.tty,
@@ -115,7 +127,7 @@ def attach(context: Context, invocation: Invocation) -> int:
 
     session = joining.connect(store.root.bundle(container.id))
     tell(store, container, "attach")
-    ended = session.run(options, forward if invocation.flag("sig_proxy") and not config.tty else None)
+    ended = session.run(options, forward if sig_proxy and not config.tty else None)
     if ended == "detached":
         tell(store, container, "detach")
         return context.left() if config.tty else 0

@@ -9,7 +9,7 @@ assert sys.platform == "linux"
 from collections.abc import Mapping
 from typing import Any
 
-from devbox.cli.documents import keys, listed, mapped
+from devbox.cli.documents import keys, listed, mapped, mapped_or_nil
 from devbox.cli.documents.container_host import host_config
 from devbox.cli.documents.container_network import links, settings
 from devbox.cli.template_values import ABSENT, ABSENT_TEXT
@@ -100,7 +100,7 @@ def _config(container: Container) -> dict[str, Any]:
         "Cmd": listed(config.command),
         "Healthcheck": _health_check(config.health) if config.health else ABSENT,
         "Image": container.image_name,
-        "Volumes": keys(volumes) if volumes else None,
+        "Volumes": mapped_or_nil(keys(volumes)),
         "WorkingDir": config.working_dir,
         "Entrypoint": listed(config.entrypoint),
         "OnBuild": listed(()),
