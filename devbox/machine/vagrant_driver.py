@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from devbox.errors import HostError, NotFoundError, StateError
+from devbox.errors import HostError, NotFoundError, RefusedError, StateError
 from devbox.machine import box, hostkey, locking, places, process, records, shared, shares
 from devbox.machine.driver import Capabilities, Endpoint, Progress, Report, State, Status
 from devbox.machine.places import MachinePlace
@@ -251,8 +251,6 @@ class VagrantDriver:
             records.write(self._place.vagrantfile, template.read())
 
     def _description(self, old: dict[str, Any], box_name: str) -> dict[str, Any]:
-        import platform
-
         settings = self._settings
         return {
             "provider": settings.provider,
@@ -267,7 +265,7 @@ class VagrantDriver:
             # kept: a machine must not change its name or its port between two starts
             "prefix": old.get("prefix") or f"devbox_{self.name}_{secrets.token_hex(4)}_",
             "ssh_port": old.get("ssh_port") or _free_port(),
-            "arch": "aarch64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
+            "arch": "aarch64" if _architecture() == "arm64" else "x86_64",
             "host": sys.platform,
             "shares": [share.document() for share in shares.plan(settings)],
         }
@@ -279,20 +277,38 @@ class VagrantDriver:
                 "the settings name no box for the machine",
                 hint="build one with provision/box.sh and write its path to `box` of the machine in machines.toml",
             )
-        network = wanted.startswith(("https://", "http://"))
-        if not network and not os.path.isabs(wanted):
+        if not wanted.startswith(box.NETWORK) and not os.path.isabs(wanted):
             return wanted  # Vagrant has it
         report(Progress("box", wanted))
-        checksum = self._settings.box_sha256 if network else box.check(wanted, self._settings.box_sha256)
+        checksum = self._settings.box_sha256
+        if box.is_metadata(wanted):
+            named = box.found(wanted, self._settings.provider, _architecture())
+            if checksum and checksum != named.sha256:
+                raise RefusedError(f"{wanted} names the box {named.sha256}, and the settings want {checksum}")
+            wanted, checksum = named
+        if not wanted.startswith(box.NETWORK):
+            checksum = box.check(wanted, checksum)
         name = f"devbox-{checksum[:16]}"
         home = os.environ.get("VAGRANT_HOME") or os.path.join(os.path.expanduser("~"), ".vagrant.d")
         if not os.path.isdir(os.path.join(home, "boxes", name)):
-            words = ["box", "add", "--force", "--name", name, "--checksum-type", "sha256", "--checksum", checksum]
             os.makedirs(self._place.directory, mode=0o700, exist_ok=True)
-            self._program(report, "box", _SLOW)._call_vagrant_command([*words, wanted])
+            self._add_box(report, name, wanted, checksum)
         return name
 
     def _ask_endpoint(self, report: Report) -> Endpoint:
+    def _add_box(self, report: Report, name: str, source: str, checksum: str) -> None:
+        """Give Vagrant a box; one from the network is brought here first, to be looked into."""
+        fetched = os.path.join(self._place.directory, "fetched.box") if source.startswith(box.NETWORK) else ""
+        try:
+            if fetched:
+                box.fetch(source, checksum, fetched, lambda text: report(Progress("box", text)))
+                box.check(fetched, checksum)
+            words = ["box", "add", "--force", "--name", name, "--checksum-type", "sha256", "--checksum", checksum]
+            self._program(report, "box", _SLOW)._call_vagrant_command([*words, fetched or source])
+        finally:
+            if fetched:
+                records.forget(fetched)
+
         found = self._program(report, "address", _QUICK).conf()
         try:
             return Endpoint(found["HostName"], int(found["Port"]), found["User"], found["IdentityFile"])
@@ -331,6 +347,13 @@ def _accelerated() -> bool:
 
 
 def _free_port() -> int:
+def _architecture() -> str:
+    """As Debian calls it."""
+    import platform
+
+    return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "amd64"
+
+
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
