@@ -81,7 +81,7 @@ def local_time(moment: float) -> str:
 
 def parse_time(text: str, option: str, now: float | None = None) -> float:
     """Seconds since the epoch of a Unix time, a date and time of here or of its zone, or a duration before now."""
-    if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
+    if re.fullmatch(r"\d{1,12}(\.\d+)?", text, re.ASCII):
         return float(text)
     if match := _RFC3339.fullmatch(text):
         return _moment(match, text, option)

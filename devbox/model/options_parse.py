@@ -1,4 +1,4 @@
-"""Values of options that belong to no other file: labels, health checks, logs, names, limits, platforms."""
+"""Values of options that belong to no other file: labels, health checks, logs, names, limits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from devbox.errors import UsageError
 from devbox.model.container import HealthCheck, LogConfig, Resources, Throttle
-from devbox.model.values_parse import parse_cpus, parse_duration, parse_memory, parse_size
+from devbox.model.values_parse import named_lines, parse_cpus, parse_duration, parse_memory, parse_size
 
 PERIOD_RANGE = (1000, 1_000_000)
 """microseconds, the kernel's"""
@@ -38,15 +38,7 @@ def parse_label(text: str) -> tuple[str, str]:
 
 def parse_label_file(text: str, path: str) -> tuple[tuple[str, str], ...]:
     """The labels of a --label-file, one a line; "#" at the start of a line is a comment."""
-    labels = []
-    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
-        line = line.lstrip()
-        if line and not line.startswith("#"):
-            key = line.partition("=")[0]
-            if not key or re.search(r"\s", key):
-                raise UsageError(f"{path}, line {number}: a label's key has no blanks and is not empty")
-            labels.append(parse_label(line))
-    return tuple(labels)
+    return tuple(map(parse_label, named_lines(text, path, "a label's key")))
 
 
 def parse_hostname(text: str, option: str) -> str:
@@ -138,7 +130,7 @@ def parse_throttle(flow: str, text: str) -> Throttle:
     return Throttle(flow, device, count)  # type: ignore[arg-type]  # the flows are the options' names
 
 
-def parse_resources(options: Mapping[str, str], base: Resources = Resources()) -> Resources:  # noqa: B008
+def parse_resources(options: Mapping[str, str], base: Resources) -> Resources:
     """Limits by their option's name with underscores ("" for not given) over those there are."""
     limits = base
     if options["memory"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from devbox.errors import UsageError
 from devbox.model.container import RestartPolicy
@@ -13,6 +13,8 @@ _SIZE = r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)(i?b)?"
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _REAL_TIME_SIGNAL = r"RT(MIN|MAX)(?:([+-])([0-9]{1,2}))?"
 _DURATION_PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|us|µs|ns|m|s)"
+_DURATION_MAX = 9_223_372_036.0
+"""seconds: 292 years, which is all that Go's nanoseconds hold"""
 _SIGNAL_MAX = 64
 MEMORY_MINIMUM = 6 * 1024 * 1024
 """bytes; docker's, below which no process starts"""
@@ -23,10 +25,10 @@ def parse_size(text: str, option: str) -> int:
     match = re.fullmatch(_SIZE, text.lower(), re.ASCII)
     if not match:
         raise UsageError(f"invalid size {text!r} for {option}", hint="write a number and b, k, m or g: 512m")
-    size = int(float(match[1]) * 1024 ** _UNITS[match[2]])
+    size = float(match[1]) * 1024 ** _UNITS[match[2]]
     if size >= 1 << 63:
         raise UsageError(f"the size {text!r} for {option} is larger than any machine")
-    return size
+    return int(size)
 
 
 def parse_memory(text: str, option: str = "--memory") -> int | None:
@@ -39,10 +41,7 @@ def parse_memory(text: str, option: str = "--memory") -> int | None:
 
 def parse_cpus(text: str) -> float | None:
     """A number of processors, None for 0, which means no limit."""
-    try:
-        cpus = float(text) if re.fullmatch(r"[0-9]*\.?[0-9]+", text, re.ASCII) else -1.0
-    except ValueError:
-        cpus = -1.0
+    cpus = float(text) if re.fullmatch(r"[0-9]*\.?[0-9]+", text, re.ASCII) else -1.0
     if cpus < 0 or 0 < cpus < 0.01 or cpus > 8192:
         raise UsageError(f"invalid --cpus {text!r}", hint="write a number of processors of at least 0.01: 1.5")
     return cpus or None
@@ -53,9 +52,10 @@ def parse_duration(text: str, option: str) -> float:
     if text == "0":
         return 0.0
     parts = re.findall(_DURATION_PART, text, re.ASCII)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if not parts or "".join(number + unit for number, unit in parts) != text or seconds > _DURATION_MAX:
         raise UsageError(f"invalid duration {text!r} for {option}", hint="write it as 30s, 1m30s or 500ms")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    return seconds
 
 
 def parse_signal(text: str) -> int:
@@ -130,16 +130,19 @@ def parse_env(values: Iterable[str], environ: Mapping[str, str]) -> tuple[str, .
 
 def parse_env_file(text: str, path: str, environ: Mapping[str, str]) -> tuple[str, ...]:
     """The lines of an --env-file, as docker reads them: no quoting; "#" at the start of a line is a comment."""
-    values = []
-    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
-        line = line.lstrip()
+    return parse_env(named_lines(text, path, "a variable's name"), environ)
+
+
+def named_lines(text: str, path: str, what: str) -> Iterator[str]:
+    """The lines of a file that say something, NAME or NAME=value; UsageError where `what` is no name."""
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+        line = line.removesuffix("\r").lstrip()
         if not line or line.startswith("#"):
             continue
         name = line.partition("=")[0]
-        if not name or name != name.rstrip() or re.search(r"\s", name):
-            raise UsageError(f"{path}, line {number}: a variable's name has no blanks and is not empty")
-        values.append(line)
-    return parse_env(values, environ)
+        if not name or re.search(r"\s", name):
+            raise UsageError(f"{path}, line {number}: {what} has no blanks and is not empty")
+        yield line
 
 
 def merge_env(*layers: Iterable[str]) -> tuple[str, ...]:

@@ -21,7 +21,9 @@ def test_sizes(text: str, size: int) -> None:
     assert parse.parse_size(text, "--shm-size") == size
 
 
-@pytest.mark.parametrize("text", ["", "m", "-1", "1x", "1..5g", "1e9", "0x10", "\u0663m", "1m ", "9" * 30])
+@pytest.mark.parametrize(
+    "text", ["", "m", "-1", "1x", "1..5g", "1e9", "0x10", "\u0663m", "1m ", "9" * 30, "9" * 400]
+)
 def test_malformed_sizes(text: str) -> None:
     with pytest.raises(UsageError, match="--shm-size"):
         parse.parse_size(text, "--shm-size")
@@ -48,7 +50,7 @@ def test_durations(text: str, seconds: float) -> None:
     assert parse.parse_duration(text, "--health-interval") == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "1", "s", "1x", "1s 2s", "-1s", "1sm"])
+@pytest.mark.parametrize("text", ["", "1", "s", "1x", "1s 2s", "-1s", "1sm", "9" * 400 + "h", "2562048h"])
 def test_malformed_durations(text: str) -> None:
     with pytest.raises(UsageError, match="--health-interval"):
         parse.parse_duration(text, "--health-interval")
@@ -83,6 +85,11 @@ def test_a_file_of_variables() -> None:
     assert parse.parse_env_file(text, "env", {"HERE": "h"}) == ("A=1 # kept", "HERE=h", "Q='quoted'")
     with pytest.raises(UsageError, match="env, line 2"):
         parse.parse_env_file("A=1\nB C=2\n", "env", {})
+
+
+def test_only_a_line_feed_ends_a_line() -> None:
+    text = "A=1\u2028B=2\r\nC=1\x0cD\nE=a\rb\n"
+    assert parse.parse_env_file(text, "env", {}) == ("A=1\u2028B=2", "C=1\x0cD", "E=a\rb")
 
 
 def test_later_variables_win() -> None:
