@@ -30,11 +30,13 @@ fail() {
     exit 1
 }
 
+apart=() # what has a command run where Ctrl-C does not reach it
+
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
-        "$@"
+        "${apart[@]}" "$@"
     else
-        sudo "$@"
+        sudo "${apart[@]}" "$@"
     fi
 }
 
@@ -56,16 +58,15 @@ lock() {
 
 apt() {
     as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 \
-        apt-get -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@"
+        apt-get -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" | stages
 }
-
-apt_install() { apt install -y --no-install-recommends "$@" | stages; }
 
 # The stages of apt's work, a line for each.
 stages() {
     local line now last=
     while IFS= read -r line; do
         case "$line" in
+            "Need to get 0 B"*) continue ;;
             "Need to get "*) now="downloading ${line#Need to get }" ;;
             "Unpacking "*) now=unpacking ;;
             "Setting up "*) now="setting up" ;;
@@ -74,6 +75,33 @@ stages() {
         [ "$now" = "$last" ] || printf 'provision:   %s\n' "$now"
         last=$now
     done
+}
+
+# What dpkg has begun it must end, or nobody can install that package again: Ctrl-C and a closed terminal wait for it.
+whole() {
+    local stopped='' status=0
+    local -a apart=(setsid --wait)
+    trap 'stopped=yes; say "stopping as soon as the packages are whole"' INT
+    (trap '' INT HUP && "$@") &
+    wait "$!" || status=$?
+    while [ "$stopped" ] && kill -0 "$!" 2>/dev/null; do wait "$!" || true; done
+    trap - INT
+    [ -z "$stopped" ] || exit 130
+    return "$status"
+}
+
+# Lists that are missing or old are refreshed once; one that cannot be may be of no importance for these packages.
+download() {
+    local -a download=(apt install -y --no-install-recommends --download-only "$@")
+    "${download[@]}" 2>/dev/null && return
+    # an installation that was cut off is to be ended first
+    whole as_root env DEBIAN_FRONTEND=noninteractive dpkg --configure -a >/dev/null 2>&1 || true
+    say "refreshing the package lists"
+    if apt --error-on=any update; then
+        "${download[@]}" || fail "apt-get could not find or download $*: see its message above"
+    else
+        "${download[@]}" 2>/dev/null || fail "apt-get update failed, see its message above: check the network and /etc/apt"
+    fi
 }
 
 install_packages() {
@@ -86,18 +114,9 @@ install_packages() {
     mapfile -t wanted < <(missing "$@")
     [ "${#wanted[@]}" -gt 0 ] || return 0
     say "installing ${wanted[*]}"
-    if ! apt_install "${wanted[@]}" 2>/dev/null; then
-        # an installation that was interrupted is to be ended first
-        as_root env DEBIAN_FRONTEND=noninteractive dpkg --configure -a >/dev/null 2>&1 || true
-        say "refreshing the package lists"
-        if apt --error-on=any update >/dev/null; then
-            apt_install "${wanted[@]}" || fail "apt-get could not install ${wanted[*]}: see its message above"
-        else
-            # a list that these packages do not come from may be the one that failed
-            apt_install "${wanted[@]}" 2>/dev/null ||
-                fail "apt-get update failed, see its message above: check the network and /etc/apt"
-        fi
-    fi
+    download "${wanted[@]}"
+    whole apt install -y --no-install-recommends "${wanted[@]}" ||
+        fail "apt-get could not install ${wanted[*]}: see its message above"
     case " ${wanted[*]} " in
         *" docker-registry "*) silence docker-registry ;; # the tests start their own, on loopback
     esac
