@@ -295,7 +295,6 @@ class VagrantDriver:
             self._add_box(report, name, wanted, checksum)
         return name
 
-    def _ask_endpoint(self, report: Report) -> Endpoint:
     def _add_box(self, report: Report, name: str, source: str, checksum: str) -> None:
         """Give Vagrant a box; one from the network is brought here first, to be looked into."""
         fetched = os.path.join(self._place.directory, "fetched.box") if source.startswith(box.NETWORK) else ""
@@ -309,6 +308,7 @@ class VagrantDriver:
             if fetched:
                 records.forget(fetched)
 
+    def _ask_endpoint(self, report: Report) -> Endpoint:
         found = self._program(report, "address", _QUICK).conf()
         try:
             return Endpoint(found["HostName"], int(found["Port"]), found["User"], found["IdentityFile"])
@@ -346,7 +346,6 @@ def _accelerated() -> bool:
     return sys.platform != "linux" or os.access("/dev/kvm", os.R_OK | os.W_OK)
 
 
-def _free_port() -> int:
 def _architecture() -> str:
     """As Debian calls it."""
     import platform
@@ -354,6 +353,7 @@ def _architecture() -> str:
     return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "amd64"
 
 
+def _free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
