@@ -143,7 +143,6 @@ def test_completion_knows_the_names(
 ) -> None:
     def words(line: str) -> list[str]:
         monkeypatch.setenv("COMP_WORDS", line)
-        monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
         completion.answer("bash_complete")
         return [item.partition(",")[2] for item in capsys.readouterr().out.splitlines() if item]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from devbox.cli import clicking, grammar
@@ -36,9 +39,7 @@ def test_the_first_page_shows_every_command_and_no_hidden_one(capsys: pytest.Cap
 
 
 def complete(line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    words = line.split(" ")
     monkeypatch.setenv("COMP_WORDS", line)
-    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
     answer("bash_complete")
     return [item.partition(",")[2] for item in capsys.readouterr().out.splitlines() if item]
 
@@ -52,6 +53,7 @@ def complete(line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         ("devbox completion ", ["bash", "zsh", "fish"]),
         ("devbox run busybox ls -", []),
         ("devbox internal ex", []),
+        ("devbox run -e 'a b' --pull=m", ["missing"]),
     ],
 )
 def test_words_complete(
@@ -68,6 +70,28 @@ def test_fixed_words_need_no_store() -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_has_a_script(shell: str) -> None:
     assert f"_DEVBOX_COMPLETE={shell}_complete" in script(shell)
+
+
+@pytest.mark.parametrize(
+    ("line", "current", "replies"),
+    [
+        ("devbox rmi im", "im", ["im:dir", "im:tar"]),
+        ("devbox rmi im:", "", ["dir", "tar"]),
+        ("devbox rmi im:", ":", ["dir", "tar"]),
+        ("devbox rmi im:t", "t", ["dir", "tar"]),
+        ("devbox save -o x:y im", "im", ["im:dir", "im:tar"]),
+        ("devbox run --image=im:", "", ["dir", "tar"]),
+    ],
+)
+def test_bash_writes_nothing_before_a_colon_twice(
+    tmp_path: Path, line: str, current: str, replies: list[str]
+) -> None:
+    program = tmp_path / "devbox"
+    program.write_text(f'#!/bin/sh\n[ "$COMP_WORDS" = "{line}" ] && printf "plain,im:dir\\nplain,im:tar\\n"\n')
+    program.chmod(0o755)
+    call = '; COMP_LINE=$1 COMP_POINT=${#1}; _devbox_completion "$2" "$3"; printf "%s\\n" "${COMPREPLY[@]}"'
+    words = ["bash", "-c", script("bash") + call.lstrip("; "), "-", line, str(program), current]
+    assert subprocess.check_output(words, text=True).splitlines() == replies
 
 
 def test_another_shell_has_none() -> None:
