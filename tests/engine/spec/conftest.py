@@ -85,7 +85,9 @@ class Lab:
         running = container._replace(pid=pid, pid_start=procfs.start_time(pid), status="running")
         with self.store.transaction():
             self.store.db.execute(
-                "INSERT OR IGNORE INTO images VALUES (?, 0, '', 'linux', '', 0, '{}')", (container.image_id,)
+                "INSERT OR IGNORE INTO images (id, created, architecture, os, variant, size, document)"
+                " VALUES (?, 0, '', 'linux', '', 0, '{}')",
+                (container.image_id,),
             )
             records.insert(self.store, running._replace(name=container.id))
         return running
