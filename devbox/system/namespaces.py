@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from devbox.system.procfs import mount_points
 from devbox.system.syscalls import (
     CLONE_NEWNET,
     CLONE_NEWNS,
@@ -83,12 +84,9 @@ def network_of(netns: int | None) -> Iterator[None]:
 
 def unmount_below(path: str) -> None:
     """Take every mount below a directory out of this namespace; what uses one keeps it."""
-    with open("/proc/self/mounts", "rb") as file:
-        # blanks and the like are written as octal numbers there
-        places = [line.split(b" ")[1].decode("unicode_escape").encode("latin-1") for line in file]
-    for place in reversed(places):
-        if place.startswith(os.fsencode(path) + b"/"):
-            umount(place, MNT_DETACH)
+    for point in reversed(mount_points()):
+        if point.path.startswith(path + "/"):
+            umount(point.path, MNT_DETACH)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ assert sys.platform == "linux"
 
 import functools
 import os
+from typing import NamedTuple
 
 
 @functools.cache
@@ -19,12 +20,17 @@ def boot_id() -> str:
 
 def start_time(pid: int) -> int:
     """When a process started, in clock ticks since boot; 0 when there is none, or only its remains."""
+    fields = _status(pid)
+    return 0 if not fields or fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _status(pid: int) -> list[bytes]:
+    """/proc/PID/stat from its third field on; empty when there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+            return file.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+        return []
 
 
 def alive(pid: int, started: int) -> bool:
@@ -57,44 +63,50 @@ def kernel() -> tuple[int, int]:
     return int(major), int("".join(digit for digit in minor if digit.isdigit()) or 0)
 
 
-def is_shared(path: str) -> bool:
-    """Whether the mount that a path lies on propagates to peers (mount_namespaces(7))."""
+class MountPoint(NamedTuple):
+    """Where something is mounted."""
+
+    path: str
+    kind: str
+    """the file system's type"""
+    shared: bool
+    """it propagates to peers (mount_namespaces(7))"""
+
+
+def mount_points() -> list[MountPoint]:
+    """All of this thread's mount namespace, a later one covering earlier ones on the same path."""
+    with open("/proc/thread-self/mountinfo", "rb") as file:
+        return [_mount_point(line.split(b" ")) for line in file]
+
+
+def _mount_point(fields: list[bytes]) -> MountPoint:
+    dash = fields.index(b"-")
+    # blanks and the like are written as octal numbers there
+    path = fields[4].decode("unicode_escape").encode("latin-1")
+    shared = any(field.startswith(b"shared:") for field in fields[6:dash])
+    return MountPoint(os.fsdecode(path), fields[dash + 1].decode(), shared)
+
+
+def mount_of(path: str) -> MountPoint:
+    """The mount that a path lies on."""
     wanted = os.path.realpath(path)
-    best, shared = "", False
-    with open("/proc/self/mountinfo") as file:
-        for line in file:
-            fields = line.split()
-            point = _unescaped(fields[4])
-            if len(point) >= len(best) and os.path.commonpath((point, wanted)) == point:
-                best, shared = point, any(field.startswith("shared:") for field in fields[6 : fields.index("-")])
-    return shared
-
-
-def _unescaped(text: str) -> str:
-    for escape, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(escape, character)
-    return text
+    around = [point for point in mount_points() if os.path.commonpath((point.path, wanted)) == point.path]
+    return max(reversed(around), key=lambda point: len(point.path))
 
 
 def descendants(pid: int) -> list[int]:
     """A process, its descendants, and the others of its session, unless that is ours too."""
-    relations = sorted(_relations())
+    relations = _relations()
     sessions = {session for other, _, session in relations if other == pid} - {os.getsid(0)}
-    found = {pid}
-    for other, parent, session in relations:
-        if parent in found or session in sessions:
-            found.add(other)
+    found = {pid} | {other for other, _, session in relations if session in sessions}
+    known = 0
+    while known < len(found):
+        known = len(found)
+        found |= {other for other, parent, _ in relations if parent in found}
     return sorted(found)
 
 
 def _relations() -> list[tuple[int, int, int]]:
-    relations = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    fields = file.read().rpartition(b")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            relations.append((int(name), int(fields[1]), int(fields[3])))
-    return relations
+    """(pid, parent, session) of all processes."""
+    every = ((int(name), _status(int(name))) for name in os.listdir("/proc") if name.isdigit())
+    return [(pid, int(fields[1]), int(fields[3])) for pid, fields in every if fields]

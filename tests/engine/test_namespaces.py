@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from devbox.system.namespaces import mounts_of, private_mounts
+from devbox.system.namespaces import mounts_of, private_mounts, unmount_below
+from devbox.system.procfs import mount_of
 from devbox.system.syscalls import MNT_DETACH, RESOLVE_IN_ROOT, mount, openat2, umount
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
@@ -19,6 +20,18 @@ def test_what_is_mounted_in_private_is_never_seen_outside(tmp_path: Path) -> Non
         assert os.listdir(tmp_path) == ["inside"]
     assert os.listdir(tmp_path) == []
     assert Path("/proc/self/mountinfo").read_text() == before
+
+
+def test_a_mount_point_may_have_any_name(tmp_path: Path) -> None:
+    place = os.path.join(tmp_path, os.fsdecode(b"a b\\040\xff\r\xe2\x80\xa8\nc"))
+    with private_mounts():
+        os.mkdir(place)
+        mount("tmpfs", place, "tmpfs")
+        os.mkdir(f"{place}/below")
+        assert mount_of(f"{place}/below") == (place, "tmpfs", False)
+        assert mount_of(str(tmp_path)).path != place
+        unmount_below(str(tmp_path))
+        assert os.listdir(place) == []
 
 
 def test_the_caller_is_back_where_it_was_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

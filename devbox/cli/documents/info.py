@@ -19,6 +19,7 @@ from devbox.container.spec import apparmor
 from devbox.errors import HostError
 from devbox.store.database import Store
 from devbox.system import process
+from devbox.system.procfs import mount_of
 
 _PROXIES = {"HttpProxy": "HTTP_PROXY", "HttpsProxy": "HTTPS_PROXY", "NoProxy": "NO_PROXY"}
 _NEEDED = ("crun", "conmon", "flock", "nft", "s6-log")
@@ -32,7 +33,7 @@ def document(store: Store) -> dict[str, Any]:
         "ID": store.root.state,
         **_counts(store),
         "Driver": "overlay2",
-        "DriverStatus": [["Backing Filesystem", _file_system(store.root.state)]],
+        "DriverStatus": [["Backing Filesystem", mount_of(store.root.state).kind]],
         "Plugins": {
             "Volume": ["local"],
             "Network": ["bridge", "host", "null"],
@@ -139,14 +140,3 @@ def _operating_system() -> str:
         if name == "PRETTY_NAME":
             return value.strip("\"'")
     return "Linux"
-
-
-def _file_system(path: str) -> str:
-    """The type of the file system that a path is on, from the mounts of this process."""
-    best, kind = "", "unknown"
-    for line in _text("/proc/self/mounts").splitlines():
-        _, where, name = line.split(" ")[:3]
-        inside = path == where or path.startswith(where.rstrip("/") + "/")
-        if inside and len(where) >= len(best):
-            best, kind = where, name
-    return kind

@@ -16,7 +16,7 @@ from devbox.model.mount import Mount
 from devbox.store.database import Store
 from devbox.system import procfs
 from devbox.system.namespaces import mounts_of, outside
-from devbox.system.procfs import is_shared, kernel
+from devbox.system.procfs import kernel, mount_of
 from devbox.system.syscalls import (
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
@@ -81,7 +81,7 @@ def _peer(store: Store, container: Container, mount: Mount) -> str:
     What the container mounts below it is seen by the host then, which is what the user wants.
     """
     with outside():
-        if not is_shared(mount.source):
+        if not mount_of(mount.source).shared:
             raise StateError(
                 f"{mount.source} is not on a shared mount",
                 hint=f"mount --bind {mount.source} {mount.source}; mount --make-shared {mount.source}",
