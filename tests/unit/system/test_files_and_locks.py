@@ -90,6 +90,6 @@ def test_a_tree_deeper_than_any_path_is_deleted(tmp_path: Path) -> None:
 
 def test_a_child_may_have_a_smaller_pid_than_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     own = os.getsid(0)
-    relations = [(4, 1, own), (5, 9, own), (6, 5, own), (9, 1, own), (12, 6, 12)]
+    relations = [(4, 1, own), (5, 7, own), (7, 9, own), (9, 1, own), (12, 5, 12)]
     monkeypatch.setattr(procfs, "_relations", lambda: relations)
-    assert procfs.descendants(9) == [5, 6, 9, 12]
+    assert procfs.descendants(9) == [5, 7, 9, 12]
