@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 from devbox.build.syntax import Heredoc
-from devbox.build.words import SPACE, Mode, WordError, expand_words
+from devbox.build.words import Mode, WordError, expand_words
 from devbox.errors import UsageError
+from devbox.model.ignore import SPACE
 
 _BLANKS = re.compile(r"[\t\v\f\r ]+")
 _HEREDOC = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)")

@@ -11,6 +11,7 @@ import sys
 assert sys.platform == "linux"
 
 import contextlib
+import fcntl
 import os
 import select
 import time
@@ -28,6 +29,8 @@ from devbox.system import process, procfs, terminal
 from devbox.system.syscalls import become_subreaper
 from devbox.system.walk import opened
 
+_CHUNK = 256 << 10
+"""bytes of output that are moved at once"""
 _PTY_PATIENCE = 0.1
 """seconds in which the kernel brings the last bytes of a terminal over"""
 KILLED = -1
@@ -132,6 +135,8 @@ def _in_pipes(
     stdin, feed = os.pipe() if options.stdin else (os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1)
     out, stdout = os.pipe()
     err, stderr = os.pipe()
+    with contextlib.suppress(OSError):  # the kernel's bound for all pipes of a user
+        fcntl.fcntl(stdout, fcntl.F_SETPIPE_SZ, _CHUNK)
     try:
         pid = exec_process.start(store, container, request, (stdin, stdout, stderr)).pid
     finally:
@@ -196,7 +201,7 @@ def _pump_until_exit(
 def _output(source: int, target: int) -> Flow:
     os.set_blocking(source, False)
     outlet = writer(target)
-    return Flow(source, (outlet,), reader(source, outlet.put))
+    return Flow(source, (outlet,), reader(source, outlet.put, size=_CHUNK))
 
 
 def _input(feed: int) -> Flow:

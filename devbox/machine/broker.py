@@ -26,6 +26,7 @@ from devbox.machine.client import PING_EVERY, SILENCE
 from devbox.machine.connection import ChannelLink
 from devbox.machine.forwards import Forwards
 from devbox.machine.frames import Frame, Kind
+from devbox.machine.inbound import Inbound
 from devbox.machine.places import MachinePlace
 from devbox.machine.request import Request, Terminal
 from devbox.model.invocation import Invocation
@@ -186,22 +187,23 @@ class Broker:
             outbox.put(None)
 
     def _receive(self, link: ChannelLink, outbox: queue.SimpleQueue[Frame | None]) -> DevboxError:
-        decoder = frames.Decoder()
-        heard = ticked = time.monotonic()
+        inbound = Inbound(self._clients, lambda: outbox.put(frames.ping(time.time_ns())))
+        link.listen(inbound.take)
+        ticked = time.monotonic()
         pinged = 0.0
         while not self._over.is_set():
             try:
-                data = link.receive()
-                for frame in decoder.feed(data or b""):
+                frame = inbound.next(_TICK)
+                if frame is not None:
                     self._deliver(frame)
+            except EOFError:
+                return frames.lost(link.complaint())
             except (OSError, DevboxError) as error:
                 return frames.lost(str(error))
             now = time.monotonic()
-            if data == b"":
-                return frames.lost(link.complaint())
-            if data or now - ticked > _WAKING:
-                heard = now
-            elif now - heard > SILENCE:
+            if now - ticked > _WAKING:
+                inbound.heard = now
+            elif now - inbound.heard > SILENCE:
                 return frames.silent(SILENCE)
             if now - pinged > PING_EVERY or now - ticked > _WAKING:
                 pinged = now
@@ -276,5 +278,6 @@ def _send(link: ChannelLink, outbox: queue.SimpleQueue[Frame | None]) -> None:
     with contextlib.suppress(OSError):
         while (frame := outbox.get()) is not None:
             link.send(frames.encode(frame))
+            link.grant()
         return
     link.close()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import queue
 import socket
+import sys
 import threading
 from typing import Protocol
 
@@ -35,7 +36,10 @@ class BrokerClient:
         """the client's own number for it"""
         self.greeted = self.opened = False
         self.written = threading.Event()
-        self._todo: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
+        self._todo: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._order = threading.Lock()
+        self._waiting = 0
+        """pieces that the writing thread has not written"""
 
     def start(self, host: Host) -> None:
         """Begin to talk."""
@@ -43,8 +47,13 @@ class BrokerClient:
         threading.Thread(target=self._listen, args=(host,), daemon=True).start()
 
     def put(self, frame: Frame) -> None:
-        """Send it, after the others; credit bounds how much waits."""
-        self._todo.put(frame)
+        """Send it, after the others: at once if that is possible. Credit bounds how much waits."""
+        data = frames.encode(frame)
+        with self._order:
+            rest = data if self._waiting else self._at_once(data)
+            if rest:
+                self._waiting += 1
+                self._todo.put(rest)
 
     def dismiss(self, error: DevboxError) -> None:
         """Say why it is over, and end the connection."""
@@ -58,10 +67,19 @@ class BrokerClient:
         self.opened = False
         self._todo.put(None)
 
+    def _at_once(self, data: bytes) -> bytes:
+        """Send what goes without waiting; the rest."""
+        if sys.platform != "win32":
+            with contextlib.suppress(OSError):  # not now, or never again, which the threads see
+                return data[self._connection.send(data, socket.MSG_DONTWAIT) :]
+        return data
+
     def _write(self) -> None:
         with contextlib.suppress(OSError):
-            while (frame := self._todo.get()) is not None:
-                self._connection.sendall(frames.encode(frame))
+            while (data := self._todo.get()) is not None:
+                self._connection.sendall(data)
+                with self._order:
+                    self._waiting -= 1
             self._connection.shutdown(socket.SHUT_RDWR)
         self.written.set()
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import socket
 import stat
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import paramiko
+from paramiko.buffered_pipe import BufferedPipe, PipeTimeout
+from paramiko.common import cMSG_CHANNEL_WINDOW_ADJUST
 from paramiko.pkey import UnknownKeyType
 
 from devbox.errors import HostError, MachineGoneError, RefusedError
@@ -28,8 +32,67 @@ _INSTALL_PATIENCE = 180.0
 _TICK = 1.0
 _READ = 256 << 10
 _WINDOW = 4 << 20
+_PACKET = 128 << 10
+"""of SSH; the usual 32 KiB cost Python four times as many turns, and OpenSSH takes up to 256"""
 _NEVER = 1 << 50
 """bytes until paramiko wants new keys, in the middle of which it dead-locks; OpenSSH asks for them in time"""
+
+
+class _ReadingAhead(socket.socket):
+    """Asks the kernel for much, where paramiko asks for the head of a packet, its body and a time-out for each."""
+
+    _ahead, _at = b"", 0
+
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        """Up to that many bytes."""
+        if self._at == len(self._ahead):
+            self._ahead, self._at = super().recv(_READ, flags), 0
+        data = self._ahead[self._at : self._at + bufsize]
+        self._at += len(data)
+        return data
+
+
+class Arrived(BufferedPipe):  # type: ignore[type-arg]
+    """What has come on a channel, a packet at a time; paramiko's own buffer copies every byte three times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._packets: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._first = b""
+        self._sink: Callable[[bytes], None] = self._packets.put
+        self._changing = threading.Lock()
+
+    def feed(self, data: bytes) -> None:
+        """Called by paramiko's thread."""
+        if data:
+            with self._changing:
+                self._sink(data)
+
+    def read(self, nbytes: int, timeout: float | None = None) -> bytes:
+        """The next packet or a part of it, b"" at the end; PipeTimeout."""
+        if not self._first:
+            try:
+                self._first = self._packets.get(timeout=timeout)
+            except queue.Empty:
+                raise PipeTimeout from None
+            if not self._first:
+                self._packets.put(b"")
+        data, self._first = self._first[:nbytes], self._first[nbytes:]
+        return data
+
+    def divert(self, sink: Callable[[bytes], None]) -> None:
+        """Hand over what has come and what will come, b"" at the end; nothing is read any more."""
+        with self._changing:
+            if self._first:
+                sink(self._first)
+            while not self._packets.empty():
+                sink(self._packets.get())
+            self._sink = sink
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        with self._changing:
+            self._sink(b"")
 
 
 class ChannelLink:
@@ -38,6 +101,9 @@ class ChannelLink:
     def __init__(self, transport: Transport, channel: Channel) -> None:
         self._transport, self._channel = transport, channel
         self._early = b""
+        self._taken = self._granted = 0
+        """bytes that a listener was given, and those of them that may be sent anew"""
+        self._arrived = channel.in_buffer = Arrived()
         channel.settimeout(_TICK)
 
     def send(self, data: bytes) -> None:
@@ -61,6 +127,32 @@ class ChannelLink:
             return self._channel.recv(_READ)
         except TimeoutError:
             return None
+
+    def listen(self, sink: Callable[[bytes], None]) -> None:
+        """Have what arrives handed over in the thread that deciphers it: changing threads is what costs most.
+
+        The sink gets b"" at the end and must not wait. Somebody has to call `grant` now and then.
+        """
+
+        def take(data: bytes) -> None:
+            self._taken += len(data)
+            sink(data)
+
+        if self._early:
+            sink(self._early)
+        self._arrived.divert(take)
+
+    def grant(self) -> None:
+        """Let the other side send as much as was taken since; in any thread but the deciphering one."""
+        taken = self._taken - self._granted
+        if taken < _WINDOW // 16:
+            return
+        self._granted += taken
+        message = paramiko.Message()
+        message.add_byte(cMSG_CHANNEL_WINDOW_ADJUST)
+        message.add_int(self._channel.remote_chanid)
+        message.add_int(taken)
+        self._transport._send_user_message(message)  # type: ignore[attr-defined] # as Channel.recv does
 
     def dial(self, address: str, port: int, peer: tuple[str, int]) -> Channel:
         """A connection to an address in the machine; OSError when nobody listens there."""
@@ -115,7 +207,7 @@ def connect(endpoint: Endpoint) -> ChannelLink:
     try:
         _check_host_key(transport, endpoint)
         _authenticate(transport, endpoint)
-        channel = transport.open_session(window_size=_WINDOW, timeout=_PATIENCE)
+        channel = transport.open_session(_WINDOW, _PACKET, timeout=_PATIENCE)
         sudo = "" if endpoint.user == "root" else "sudo -n "
         channel.exec_command(sudo + ship.COMMAND)
         link = ChannelLink(transport, channel)
@@ -145,7 +237,7 @@ def _transport(endpoint: Endpoint) -> Transport:
     except OSError as error:
         raise MachineGoneError(f"nothing answers at {_where(endpoint)}: {_said(error)}") from error
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    transport = paramiko.Transport(connection, default_window_size=_WINDOW)
+    transport = paramiko.Transport(_ReadingAhead(fileno=connection.detach()), default_window_size=_WINDOW)
     transport.packetizer.REKEY_BYTES = transport.packetizer.REKEY_PACKETS = _NEVER
     transport.banner_timeout = transport.auth_timeout = transport.handshake_timeout = _PATIENCE
     options = transport.get_security_options()

@@ -73,27 +73,55 @@ def encode(frame: Frame) -> bytes:
 
 
 class Decoder:
-    """Cuts a stream of bytes into frames, however it arrives."""
+    """Cuts a stream of bytes into frames, however it arrives.
+
+    What comes of a stream is handed on at once, as several frames if need be: nothing of it is kept.
+    """
 
     def __init__(self) -> None:
         self._rest = bytearray()
+        self._wanted = 0
+        self._cut = Frame(Kind.STDOUT, 0)
+        self._left = 0
+        """bytes of the stream's frame `_cut` that have not come"""
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that are complete now; RefusedError for what is none."""
-        self._rest += data
-        frames, at, size = [], 0, len(self._rest)
-        with memoryview(self._rest) as view:
-            while size - at >= _HEADER.size:
-                length, kind, session = _HEADER.unpack_from(view, at)
-                if length > LARGEST or kind not in _KINDS:
-                    raise RefusedError(f"the other side sent what is no frame (kind {kind}, {length} bytes)")
-                end = at + _HEADER.size + length
-                if end > size:
-                    break
-                frames.append(Frame(_KINDS[kind], session, bytes(view[at + _HEADER.size : end])))
-                at = end
-        del self._rest[:at]
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._wanted:
+                return []
+            data, self._rest = bytes(self._rest), bytearray()
+        frames: list[Frame] = []
+        at = 0
+        while at < len(data):
+            end, frame = self._next(data, at)
+            if end > len(data):
+                self._rest += data[at:]
+                self._wanted = end - at
+                break
+            at = end
+            if frame is not None:
+                frames.append(frame)
         return frames
+
+    def _next(self, data: bytes, at: int) -> tuple[int, Frame | None]:
+        """Where the frame at a place ends, and the frame if it is there; a stream's ends with the data."""
+        if self._left:
+            end = min(len(data), at + self._left)
+            self._left -= end - at
+            return end, self._cut._replace(payload=data[at:end])
+        begin = at + _HEADER.size
+        if begin > len(data):
+            return begin, None
+        length, kind, session = _HEADER.unpack_from(data, at)
+        if length > LARGEST or kind not in _KINDS:
+            raise RefusedError(f"the other side sent what is no frame (kind {kind}, {length} bytes)")
+        if kind in STREAMS:
+            self._cut, self._left = Frame(_KINDS[kind], session), length
+            return begin, None
+        end = begin + length
+        return end, Frame(_KINDS[kind], session, data[begin:end]) if end <= len(data) else None
 
 
 _KINDS = {int(kind): kind for kind in Kind}

@@ -11,6 +11,7 @@ import sys
 assert sys.platform == "linux"
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -45,6 +46,8 @@ def serve(perform: Perform, places: Places) -> int:
     os.dup2(null, 1)
     os.close(null)
     os.set_blocking(sink, False)
+    with contextlib.suppress(OSError):  # a socket, or the kernel's bound for all pipes of a user
+        fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, _BACKLOG)
     Agent(source, sink, perform, places).run()
     return 0
 
@@ -56,7 +59,7 @@ class Agent:
         self._source, self._sink, self._perform = source, sink, perform
         self._decoder = frames.Decoder()
         self._sessions: dict[int, Session] = {}
-        self._out: deque[bytes] = deque()
+        self._out: deque[bytes | memoryview] = deque()
         self._waiting = 0
         self._heard = time.monotonic()
         self._open = True
@@ -69,6 +72,7 @@ class Agent:
         while self._open or self._sessions:
             self._wait()
             self._tidy()
+            self._write()
 
     def _wait(self) -> None:
         interests = {interest.fd: [interest] for interest in self._interests_of_channel()}
@@ -164,17 +168,20 @@ class Agent:
             self._waiting += len(data)
 
     def _write(self) -> None:
-        data = self._out.popleft()
-        try:
-            written = os.write(self._sink, data)
-        except BlockingIOError:
-            written = 0
-        except OSError:
-            self._hang_up()
-            return
-        self._waiting -= written
-        if written < len(data):
-            self._out.appendleft(data[written:])
+        """What the channel takes now."""
+        while self._out:
+            data = self._out.popleft()
+            try:
+                written = os.write(self._sink, data)
+            except BlockingIOError:
+                written = 0
+            except OSError:
+                self._hang_up()
+                return
+            self._waiting -= written
+            if written < len(data):
+                self._out.appendleft(memoryview(data)[written:])
+                return
 
     def _hang_up(self) -> None:
         self._open = False

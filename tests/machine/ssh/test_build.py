@@ -86,8 +86,8 @@ def test_every_file_that_a_build_names_is_the_callers(host: Host, tmp_path: Path
     with tarfile.open(tmp_path / "oci.tar") as tar:
         assert "index.json" in tar.getnames()
     dockerfile = (tmp_path / "made.dockerfile").read_bytes()
-    line = ("build", "-f", "-", "--build-context", "more=more", "-o", "out", "context")
-    host(*line, input=dockerfile, cwd=tmp_path)
+    piped = ("build", "-f", "-", "--build-context", "more=more", "-o", "out", "context")
+    host(*piped, input=dockerfile, cwd=tmp_path)
     assert (tmp_path / "out/file").read_text() == "of the other context"
     (tmp_path / "more/Dockerfile").write_text("FROM scratch\nCOPY file /again\n")
     subprocess.run(["tar", "cf", "context.tar", "-C", "more", "."], cwd=tmp_path, check=True)

@@ -18,11 +18,39 @@ FRAMES = st.builds(Frame, st.sampled_from(Kind), st.integers(0, 2**32 - 1), st.b
 
 
 @given(st.lists(FRAMES, max_size=8), st.integers(1, 50))
-def test_frames_arrive_whole_in_whatever_pieces(sent: list[Frame], piece: int) -> None:
+def test_frames_arrive_in_whatever_pieces(sent: list[Frame], piece: int) -> None:
+    """Whole, but for those of streams: of them whatever has come is handed on."""
     stream = b"".join(map(frames.encode, sent))
     decoder = Decoder()
-    arrived = [frame for at in range(0, len(stream), piece) for frame in decoder.feed(stream[at : at + piece])]
-    assert arrived == sent
+    arrived: list[Frame] = []
+    for at in range(0, len(stream), piece):
+        for frame in decoder.feed(stream[at : at + piece]):
+            last = arrived[-1] if arrived else frame
+            if frame.kind in frames.STREAMS and arrived and last[:2] == frame[:2]:
+                arrived[-1] = last._replace(payload=last.payload + frame.payload)
+            else:
+                arrived.append(frame)
+    assert arrived == _joined(sent)
+
+
+def _joined(sent: list[Frame]) -> list[Frame]:
+    """Neighbours of one stream as one frame; an empty one says nothing."""
+    joined: list[Frame] = []
+    for frame in sent:
+        stream = frame.kind in frames.STREAMS
+        if stream and joined and joined[-1][:2] == frame[:2]:
+            joined[-1] = frame._replace(payload=joined[-1].payload + frame.payload)
+        elif frame.payload or not stream:
+            joined.append(frame)
+    return joined
+
+
+def test_what_has_come_of_a_stream_is_handed_on_at_once() -> None:
+    decoder = Decoder()
+    data = frames.encode(Frame(Kind.STDOUT, 7, b"x" * 1000))
+    assert decoder.feed(data[:9]) == []
+    assert decoder.feed(data[9:10]) == [Frame(Kind.STDOUT, 7, b"x")]
+    assert sum(len(frame.payload) for frame in decoder.feed(data[10:] + data)) == 1999
 
 
 @pytest.mark.parametrize("header", [(frames.LARGEST + 1, 1, 1), (0, 99, 1)])
