@@ -24,7 +24,15 @@ from devbox.image.limits import PATH_MAX, Limits
 from devbox.image.source import Source
 from devbox.image.tarfields import Entry, padding, show
 from devbox.image.tarread import clean, entries
-from devbox.system.walk import DIRECTORY, inner_path, make_directories, open_beneath, open_in_root, remove_at
+from devbox.system.walk import (
+    DIRECTORY,
+    FAULTS,
+    inner_path,
+    make_directories,
+    open_beneath,
+    open_in_root,
+    remove_at,
+)
 
 OPAQUE = b"trusted.overlay.opaque"
 WHITEOUT_PREFIX = b".wh."
@@ -32,9 +40,7 @@ _OPAQUE_NAME = b".wh..wh..opq"
 _DROPPED = (b"trusted.overlay.", b"user.overlay.")
 _CACHED_DIRECTORIES = 128
 _MEMORY_OF_DIRECTORIES = 4 << 20
-_OUR_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
 
 _Maker = Callable[[int], None]
 
@@ -83,7 +89,7 @@ def extract(source: Source, root: int, *, limits: Limits | None = None, policy: 
 
 def _explain(error: Exception, name: bytes) -> DevboxError:
     reason = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else str(error)
-    if isinstance(error, OSError) and error.errno in _OUR_TROUBLE:
+    if isinstance(error, OSError) and error.errno in FAULTS:
         return StoreError(f"cannot write {show(name)}: {reason}")
     if isinstance(error, OSError) and error.errno == errno.ELOOP:
         reason = "its path goes through a symbolic link that leads nowhere"

@@ -13,12 +13,8 @@ from collections.abc import Iterator
 
 from devbox.system.syscalls import inotify_add_watch, inotify_init
 
-IN_MODIFY = 0x2
-IN_ATTRIB = 0x4
-IN_CLOSE_WRITE = 0x8
-IN_MOVED_TO = 0x80
-IN_CREATE = 0x100
-ANY_CHANGE = IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE
+_MODIFY, _ATTRIB, _CLOSE_WRITE, _MOVED_TO, _CREATE = 0x2, 0x4, 0x8, 0x80, 0x100
+_ANY_CHANGE = _MODIFY | _ATTRIB | _CLOSE_WRITE | _MOVED_TO | _CREATE
 
 
 class Watch:
@@ -38,11 +34,11 @@ class Watch:
 
 
 @contextlib.contextmanager
-def watching(directory: str, mask: int = ANY_CHANGE) -> Iterator[Watch]:
+def watching(directory: str) -> Iterator[Watch]:
     """Watch a directory and the files in it."""
     fd = inotify_init()
     try:
-        inotify_add_watch(fd, directory, mask)
+        inotify_add_watch(fd, directory, _ANY_CHANGE)
         yield Watch(fd)
     finally:
         os.close(fd)

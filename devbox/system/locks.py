@@ -23,21 +23,21 @@ def open_lock(path: str) -> int:
 
 
 @contextlib.contextmanager
-def locked(path: str, *, shared: bool = False) -> Iterator[int]:
+def locked(path: str) -> Iterator[int]:
     """Hold the lock, waiting for it as long as it takes."""
     fd = open_lock(path)
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        fcntl.flock(fd, fcntl.LOCK_EX)
         yield fd
     finally:
         os.close(fd)
 
 
-def try_lock(path: str, *, shared: bool = False) -> int | None:
+def try_lock(path: str) -> int | None:
     """The locked descriptor, to be closed by the caller, or None when somebody else holds the lock."""
     fd = open_lock(path)
     try:
-        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)
         return None

@@ -17,7 +17,10 @@ MS_RDONLY = 0x1
 MS_NOSUID = 0x2
 MS_NODEV = 0x4
 MS_NOEXEC = 0x8
+MS_SYNCHRONOUS = 0x10
 MS_REMOUNT = 0x20
+MS_NOATIME = 0x400
+MS_NODIRATIME = 0x800
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
@@ -63,7 +66,7 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
     )
 
 
-def umount(target: str | bytes, flags: int = 0) -> None:
+def umount(target: str | bytes, flags: int) -> None:
     """umount2(2)."""
     _check(_libc.umount2(os.fsencode(target), flags), target)
 
@@ -82,15 +85,15 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-def openat2(dirfd: int, path: str | bytes, flags: int, *, mode: int = 0, resolve: int = 0) -> int:
-    """openat2(2); the descriptor is close-on-exec."""
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+def openat2(dirfd: int, path: str | bytes, flags: int, resolve: int) -> int:
+    """openat2(2) of what exists; the descriptor is close-on-exec."""
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
     return _check(
         _libc.syscall(_SYS_OPENAT2, dirfd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how)), path
     )
 
 
-def open_tree(path: str, *, recursive: bool = True) -> int:
+def open_tree(path: str, *, recursive: bool) -> int:
     """open_tree(2) with OPEN_TREE_CLONE: a detached copy of the mount at `path`, in its peer group."""
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
     return _check(_libc.syscall(_SYS_OPEN_TREE, -100, os.fsencode(path), flags), path)

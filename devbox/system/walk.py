@@ -26,7 +26,7 @@ from devbox.system.syscalls import (
 Name = str | bytes
 
 DIRECTORY = os.O_PATH | os.O_DIRECTORY
-FAULTS = (errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EROFS)
+FAULTS = (errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EROFS)
 """errors that are this machine's, not a stranger's tree's"""
 _RETRIES = 100
 _DEPTH_MAX = 64
@@ -37,21 +37,21 @@ def open_root(path: Name) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def open_in_root(root: int, path: Name, flags: int, *, mode: int = 0) -> int:
+def open_in_root(root: int, path: Name, flags: int) -> int:
     """Open as a process chrooted to `root` would: links are followed, none leads out."""
-    return _openat2(root, path, flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    return _openat2(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
 
 
-def open_beneath(root: int, path: Name, flags: int, *, mode: int = 0) -> int:
+def open_beneath(root: int, path: Name, flags: int) -> int:
     """Open without following any link; OSError with ELOOP for a link, EXDEV for a way out."""
-    return _openat2(root, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+    return _openat2(root, path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
 
 
-def _openat2(root: int, path: Name, flags: int, mode: int, resolve: int) -> int:
+def _openat2(root: int, path: Name, flags: int, resolve: int) -> int:
     # the kernel answers EAGAIN when a rename elsewhere happens while it looks at ".."
     for _ in range(_RETRIES):
         try:
-            return openat2(root, path, flags, mode=mode, resolve=resolve)
+            return openat2(root, path, flags, resolve)
         except BlockingIOError:
             continue
     raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
@@ -72,8 +72,8 @@ def inner_path(fd: int, name: Name = b"") -> bytes:
     return base + b"/" + os.fsencode(name) if name else base
 
 
-def make_directories(root: int, path: Name, *, mode: int = 0o755) -> int:
-    """Open a directory in the tree, making what is missing on the way; the caller closes it."""
+def make_directories(root: int, path: Name) -> int:
+    """Open a directory in the tree, making what is missing on the way, 0755; the caller closes it."""
     with contextlib.suppress(FileNotFoundError):
         return open_in_root(root, path, DIRECTORY)
     made = b""
@@ -82,7 +82,7 @@ def make_directories(root: int, path: Name, *, mode: int = 0o755) -> int:
         for part in filter(None, os.fsencode(path).split(b"/")):
             made += b"/" + part
             with contextlib.suppress(FileExistsError):
-                os.mkdir(part, mode, dir_fd=fd)
+                os.mkdir(part, 0o755, dir_fd=fd)
             following = open_in_root(root, made, DIRECTORY)
             os.close(fd)
             fd = following

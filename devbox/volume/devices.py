@@ -15,16 +15,28 @@ from collections.abc import Mapping
 
 from devbox.errors import HostError, NotFoundError, UsageError
 from devbox.model.volume import Volume
-from devbox.system.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, mount
+from devbox.system.syscalls import (
+    MS_BIND,
+    MS_NOATIME,
+    MS_NODEV,
+    MS_NODIRATIME,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_RDONLY,
+    MS_REC,
+    MS_REMOUNT,
+    MS_SYNCHRONOUS,
+    mount,
+)
 
 _FLAGS = {
     "ro": MS_RDONLY,
     "nosuid": MS_NOSUID,
     "nodev": MS_NODEV,
     "noexec": MS_NOEXEC,
-    "noatime": 1024,
-    "nodiratime": 2048,
-    "sync": 16,
+    "noatime": MS_NOATIME,
+    "nodiratime": MS_NODIRATIME,
+    "sync": MS_SYNCHRONOUS,
 }
 _DEFAULTS = ("rw", "suid", "dev", "exec", "async", "atime", "defaults")
 _NFS = ("nfs", "nfs4")

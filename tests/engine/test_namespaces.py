@@ -82,7 +82,7 @@ def test_a_link_out_of_the_root_stays_inside_with_openat2(tmp_path: Path) -> Non
     (tmp_path / "link").symlink_to("/etc/passwd")
     root = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
     try:
-        with os.fdopen(openat2(root, "link", os.O_RDONLY, resolve=RESOLVE_IN_ROOT)) as file:
+        with os.fdopen(openat2(root, "link", os.O_RDONLY, RESOLVE_IN_ROOT)) as file:
             assert file.read() == "inside"
     finally:
         os.close(root)

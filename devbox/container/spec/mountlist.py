@@ -165,7 +165,7 @@ def _shared_memory_of_here(owner: Container) -> int:
     """A detached copy of /dev/shm, which must be no link: in its container anybody could have put one there."""
     links = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
     try:
-        with opened(openat2(_AT_FDCWD, "/dev/shm", os.O_PATH | os.O_DIRECTORY, resolve=links)) as directory:
+        with opened(openat2(_AT_FDCWD, "/dev/shm", os.O_PATH | os.O_DIRECTORY, links)) as directory:
             return open_tree_of(directory)
     except OSError as error:
         raise RefusedError(
