@@ -236,3 +236,11 @@ def logger_of_nobody(log: str) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+@pytest.mark.parametrize("caps", [("max-size=5k", "max-file=1"), ("max-size=1k", "max-file=2")])
+def test_the_last_lines_are_kept_however_small_the_caps(box: Box, name: str, caps: tuple[str, str]) -> None:
+    script = "i=0; while [ $i -lt 300 ]; do echo line $i; i=$((i+1)); done"
+    options = [word for cap in caps for word in ("--log-opt", cap)]
+    box("run", "--name", name, *options, "busybox", "sh", "-c", script)
+    assert box.out("logs", "--tail", "1", name) == "line 299"

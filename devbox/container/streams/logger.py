@@ -140,6 +140,9 @@ def _script(log: LogConfig) -> list[str]:
     wanted = log.max_size if log.max_size > 0 else _FILE_MAX
     size = min(max(wanted, _FILE_MIN), _FILE_MAX)
     archives = -(-wanted * log.max_file // size) - 1 if log.max_size > 0 else 4_000_000_000
+    if archives == 0:
+        # s6-log would throw a full file away with its last lines: two of half the size keep them
+        archives, size = 1, max(size // 2, _FILE_MIN)
     return [f"n{archives}", f"s{size}", f"l{min(2000, size // 2)}"]
 
 
