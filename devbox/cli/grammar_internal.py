@@ -37,6 +37,29 @@ COMMANDS = (
         hidden=True,
         anywhere=True,
     ),
+    Command(
+        ("internal", "mirror-link"),
+        "devbox.cli.commands.mirroring:link",
+        "Lead Unison to the machine's half of a mirror",
+        (Argument("words", "*"),),
+        hidden=True,
+        anywhere=True,
+        interspersed=False,
+    ),
+    Command(
+        ("internal", "monitor"),
+        "devbox.cli.commands.mirroring:monitor",
+        "Tell Unison what changes",
+        hidden=True,
+        anywhere=True,
+    ),
+    Command(
+        ("internal", "mirrored"),
+        "devbox.cli.commands.mirroring:mirrored",
+        "Be the machine's half of a mirror",
+        (Argument("directory"), Argument("identity"), Argument("words", "*")),
+        hidden=True,
+    ),
     *(
         Command(
             ("internal", verb),

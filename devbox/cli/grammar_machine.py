@@ -65,6 +65,14 @@ COMMANDS = (
         anywhere=True,
     ),
     Command(
+        ("machine", "mirror"),
+        "devbox.cli.commands.mirror:show",
+        "Show the mirrors of a machine, and the files that both sides have changed",
+        _NAME,
+        (_JSON,),
+        anywhere=True,
+    ),
+    Command(
         ("machine", "ssh"),
         _MACHINE + "ssh",
         "Log in to a machine, or run a command in it",

@@ -103,7 +103,7 @@ def translate(
 
     files, kinds = hostfiles.Disk(), grammar.kinds(command)
     if not any(invocation.params.get(name) for name, kind in kinds.items() if kind not in _PLAIN):
-        cwd = mapping.to_guest(files.real(context.cwd)) if mapping.shares else None
+        cwd = mapping.to_guest(files.real(context.cwd)) if mapping.all else None
         return Translated(invocation, cwd or "/")
     from devbox.machine import places
     from devbox.machine import translate as translation

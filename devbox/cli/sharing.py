@@ -27,20 +27,19 @@ def share(
     from devbox.machine.translate_mounts import written
 
     if settings.machine(name, context.cwd).address:
-        hint = "a host behind ssh:// sees no directories of this one: use a named volume, and devbox cp"
+        hint = "a host behind ssh:// sees only `mirrors` of this one: write the directory there, or use devbox cp"
         raise RefusedError(error.message, hint=hint) from error
     if not invocation.params.get("share"):
         raise error
-    platform = shared.mounted(places.machine(name)).platform
-    mapping = MountMap(platform, error.shares)
+    mapping = shared.mounted(places.machine(name))._replace(shares=error.shares)
     while True:
         try:
             translate(mapping)
         except NotSharedError as another:
-            mapping = MountMap(platform, another.shares)
+            mapping = mapping._replace(shares=another.shares)
         else:
             break
-    texts = [written(each, platform) for each in mapping.shares]
+    texts = [written(each, mapping.platform) for each in mapping.shares]
     settings_write.change(places.settings_file(), name, {"shares": list(texts)})
     context.err(f"sharing {', '.join(texts)} with machine {name}, which is restarted")
     phases = Phases(context, verbose=False, quiet=False)

@@ -27,6 +27,7 @@ from devbox.machine.connection import ChannelLink
 from devbox.machine.forwards import Forwards
 from devbox.machine.frames import Frame, Kind
 from devbox.machine.inbound import Inbound
+from devbox.machine.mirrors import Mirrors
 from devbox.machine.places import MachinePlace
 from devbox.machine.request import Request, Terminal
 from devbox.model.invocation import Invocation
@@ -90,16 +91,19 @@ class Broker:
         self._retired = False
         self._over = threading.Event()
         self._forwards = Forwards(self._dial, self._send_datagram)
+        self._mirrors = Mirrors(owned.place)
 
     def run(self, listener: socket.socket, idle: float) -> None:
         """Take clients in until nobody needs us any more."""
+        self._mirrors.tick()
         threading.Thread(target=self._keep_connected, daemon=True).start()
         used = time.monotonic()
         while not self._over.is_set():
             try:
                 connection, _ = listener.accept()
             except TimeoutError:
-                if self._clients or self._forwards.busy:
+                self._mirrors.tick()
+                if self._clients or self._forwards.busy or self._mirrors.wanted:
                     used = time.monotonic()
                 elif self._retired:
                     break
@@ -116,6 +120,7 @@ class Broker:
         self._retired = True
         self._owned.give_up()
         self._forwards.release()
+        self._mirrors.end()
 
     def leave(self, client: BrokerClient) -> None:
         """A client has gone; so does its command if that has not ended."""
@@ -133,9 +138,31 @@ class Broker:
             if frame.payload:
                 self._over.set()
         elif self._link is not None:
+            if frame.kind == Kind.OPEN and not self._settled(client, frame):
+                return
             client.opened = client.opened or frame.kind == Kind.OPEN
             client.session = frame.session
             self._outbox.put(frame._replace(session=client.number))
+
+    def _settled(self, client: BrokerClient, frame: Frame) -> bool:
+        """Wait until the mirrors are as this host's files are; the client is told when they cannot be."""
+        told: set[str] = set()
+
+        def waiting(host: str) -> None:
+            client.put(Frame(Kind.PONG, 0))
+            if host not in told:
+                told.add(host)
+                client.put(Frame(Kind.STDERR, frame.session, f"devbox: bringing {host} to the machine\n".encode()))
+
+        self._mirrors.tick()
+        if not self._mirrors.wanted:
+            return True
+        try:
+            self._mirrors.settle(request.decode(frame.payload), waiting)
+        except DevboxError as error:
+            client.put(Frame(Kind.EXIT, frame.session, json.dumps({"error": error.message}).encode()))
+            return False
+        return True
 
     def _keep_connected(self) -> None:
         """Thread: a link, and another one when it breaks while ports are held."""
@@ -153,15 +180,20 @@ class Broker:
             except DevboxError as error:
                 self._dismiss([*self._clients.values()], error)
                 gone_since = gone_since or time.monotonic()
-                if not self._forwards.wanted or time.monotonic() - gone_since > _PATIENCE:
+                if not self._kept or time.monotonic() - gone_since > _PATIENCE:
                     break
                 self._over.wait(_RETRY)
                 continue
             gone_since, connect = 0.0, self._way.again
             ending = self._carry(link)
             self._dismiss([client for client in self._clients.values() if client.opened], ending)
-            if not self._forwards.wanted:
+            if not self._kept:
                 break
+
+    @property
+    def _kept(self) -> bool:
+        """Whether there is something that the connection is for when no command runs."""
+        return not self._retired and (self._forwards.wanted or self._mirrors.wanted)
 
     def _carry(self, link: ChannelLink) -> DevboxError:
         """Serve everybody over a link until that ends; why it did."""
@@ -178,9 +210,11 @@ class Broker:
                 self._greet(client)
         sender = threading.Thread(target=_send, args=(link, outbox), daemon=True)
         sender.start()
+        self._mirrors.reached(yes=True)
         try:
             return self._receive(link, outbox)
         finally:
+            self._mirrors.reached(yes=False)
             with self._lock:
                 self._link = None
             link.close()

@@ -55,6 +55,10 @@ if sys.platform == "win32":
         """None: there can be no broker."""
         return None
 
+    def join(name: str) -> SocketLink | None:
+        """None."""
+        return None
+
     def restart(name: str) -> SocketLink | None:
         """None."""
         return None
@@ -77,6 +81,11 @@ else:
             with locking.locked(place.broker_lock, "starting the broker", lambda _: None):
                 found = _join(place) or _start(place, ship.stamp())
         return SocketLink(found)
+
+    def join(name: str) -> SocketLink | None:
+        """A link to the broker that there is; None when there is none."""
+        found = _join(places.machine(name))
+        return None if found is None else SocketLink(found)
 
     def restart(name: str) -> SocketLink | None:
         """As `connect`, but with a broker of this devbox, in place of one of another version."""

@@ -29,12 +29,19 @@ class MountMap(NamedTuple):
     platform: str
     """the host's, as sys.platform"""
     shares: tuple[Share, ...] = ()
+    mirrors: tuple[Share, ...] = ()
+    """directories that it has on its own disk, kept as they are here"""
+
+    @property
+    def all(self) -> tuple[Share, ...]:
+        """Shares and mirrors."""
+        return self.shares + self.mirrors
 
     def share(self, path: str) -> Share | None:
         """The share in which an absolute path of the host lies: of several, that with the longest."""
         wanted = hostpath.key(path, self.platform)
         best, length = None, -1
-        for share in self.shares:
+        for share in self.all:
             prefix = hostpath.key(share.host, self.platform)
             if wanted[: len(prefix)] == prefix and len(prefix) > length:
                 best, length = share, len(prefix)
@@ -50,7 +57,7 @@ class MountMap(NamedTuple):
 
     def to_host(self, path: str) -> str | None:
         """A path of the machine as the host names it; None outside every share."""
-        inside = [share for share in self.shares if (path + "/").startswith(share.guest.rstrip("/") + "/")]
+        inside = [share for share in self.all if (path + "/").startswith(share.guest.rstrip("/") + "/")]
         if not inside:
             return None
         share = max(inside, key=lambda one: len(one.guest))

@@ -49,6 +49,11 @@ class MachinePlace(NamedTuple):
         return os.path.join(self.directory, "shares.json")
 
     @property
+    def mirrors(self) -> str:
+        """A directory for each mirror."""
+        return os.path.join(self.directory, "mirrors")
+
+    @property
     def lock(self) -> str:
         """Held by whoever changes the machine; its content names them."""
         return os.path.join(self.directory, "lock")

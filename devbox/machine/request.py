@@ -67,7 +67,7 @@ def reads_stdin(invocation: Invocation) -> bool:
     match invocation.command[-1]:
         case "attach":
             return not params.get("no_stdin")
-        case "load" | "import" | "login" | "cp" | "receive":
+        case "load" | "import" | "login" | "cp" | "receive" | "mirrored":
             return True
         case "prune" | "reset":  # they ask
             return not params.get("force")

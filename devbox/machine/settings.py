@@ -9,6 +9,7 @@
     box = "~/boxes/devbox.box"        # or https://...: then box_sha256 is needed
     box_sha256 = "..."
     shares = ["~/src"]                # HOST or HOST:GUEST, the same path on both sides without GUEST
+    mirrors = ["~/app"]               # the same, but kept on the machine's own disk
 
     [machines.lab]                    # a Linux host that is there already
     address = "ssh://root@lab.example:22"
@@ -53,8 +54,10 @@ class MachineSettings(NamedTuple):
     shares: tuple[Share, ...] = ()
     share_kind: str = "auto"
     """how the machine sees them: auto, or one of settings_parse.SHARE_KINDS"""
+    mirrors: tuple[Share, ...] = ()
+    """directories that are kept the same on the machine's own disk"""
     address: str = ""
-    """ssh://USER@HOST:PORT: a Linux host that is there already; nothing above but `start` is for it"""
+    """ssh://USER@HOST:PORT: a Linux host that is there already; of the above `start` and `mirrors` are for it"""
     key: str = ""
     """private key for that address; "" leaves it to the caller's agent and default keys"""
     host_key: str = ""

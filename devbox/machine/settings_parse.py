@@ -231,6 +231,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "connection": _words("system", "session"),
     "start": _words("ask", "always", "never"),
     "shares": _shares,
+    "mirrors": _shares,
     "share_kind": _words("auto", *SHARE_KINDS),
     "address": _address,
     "key": _text,

@@ -9,6 +9,9 @@ from devbox.machine import records
 from devbox.machine.mountmap import MountMap, Share
 from devbox.machine.places import MachinePlace
 
+MIRROR = "mirror"
+"""the kind of those that lie on the machine's own disk and are kept the same"""
+
 
 class Planned(NamedTuple):
     """A share as it will be, with what its device is called."""
@@ -25,7 +28,10 @@ class Planned(NamedTuple):
 
 def mounted(place: MachinePlace) -> MountMap:
     """As a map from this host to the machine."""
-    return MountMap(sys.platform, tuple(Share(share.host, share.guest) for share in recorded(place)))
+    known = recorded(place)
+    shares = tuple(Share(share.host, share.guest) for share in known if share.kind != MIRROR)
+    mirrors = tuple(Share(share.host, share.guest) for share in known if share.kind == MIRROR)
+    return MountMap(sys.platform, shares, mirrors)
 
 
 def recorded(place: MachinePlace) -> tuple[Planned, ...]:

@@ -28,6 +28,8 @@ _BEST = {
 }
 OURS = ("9p",)
 """kinds that we mount; the others are mounted by Vagrant"""
+_WATCHED = ("linux",)
+"""where we are told of changes, which a mirror needs"""
 _OPTIONS_9P = "trans=virtio,version=9p2000.L,msize=262144,cache=mmap,access=any"
 """cache=mmap keeps no file content but allows writable shared mappings, which cache=none refuses"""
 _ALONE = """
@@ -72,20 +74,32 @@ done
 
 
 def plan(settings: MachineSettings) -> tuple[Planned, ...]:
-    """What the settings ask for, links resolved; NotFoundError for a directory that is not there."""
-    if not settings.shares:
+    """What the settings ask for, links resolved, mirrors last; NotFoundError for a directory that is not there."""
+    wanted = (*settings.shares, *settings.mirrors)
+    if not wanted:
         return ()
-    kind = kind_of(settings)
+    kinds = [kind_of(settings)] * len(settings.shares) if settings.shares else []
+    kinds += [_mirrored(settings)] * len(settings.mirrors) if settings.mirrors else []
     disk = hostfiles.Disk()
-    for share in settings.shares:
+    for share in wanted:
         if not os.path.isdir(share.host):
             raise NotFoundError(
                 f"{share.host} cannot be shared with machine {settings.name!r}: there is no such directory",
                 hint="make it, or take it out of the machine's shares",
             )
-    real = [Share(disk.real(share.host), share.guest) for share in settings.shares]
+    real = [Share(disk.real(share.host), share.guest) for share in wanted]
     checked = mountmap.build(real, sys.platform).shares
-    return tuple(Planned(share.host, share.guest, kind, _tag(share.host)) for share in checked)
+    pairs = zip(checked, kinds, strict=True)
+    return tuple(Planned(share.host, share.guest, kind, _tag(share.host)) for share, kind in pairs)
+
+
+def _mirrored(settings: MachineSettings) -> str:
+    if sys.platform not in _WATCHED:
+        raise HostError(
+            f"machine {settings.name!r} can have no mirrors: this system's notices of changes are not read yet",
+            hint="write the directories to `shares`",
+        )
+    return shared.MIRROR
 
 
 def kind_of(settings: MachineSettings) -> str:
@@ -123,7 +137,7 @@ def remount(place: MachinePlace, endpoint: Endpoint) -> None:
     if not recorded:
         return
     mount(place, endpoint, recorded)
-    theirs = [share.guest for share in recorded if share.kind not in OURS]
+    theirs = [share.guest for share in recorded if share.kind not in (*OURS, shared.MIRROR)]
     if theirs and inside.run(place, endpoint, _MISSING, *theirs).returncode:
         raise HostError(
             f"shares of machine {place.name!r} are not mounted in it any more",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from typing import NoReturn
 
 from devbox.errors import HostError, NotFoundError, RefusedError, UsageError
-from devbox.machine import hostkey, records
+from devbox.machine import hostkey, records, shares
 from devbox.machine.driver import Capabilities, Endpoint, Progress, Report, State, Status
 from devbox.machine.places import MachinePlace
 from devbox.machine.settings import MachineSettings
@@ -31,12 +32,14 @@ class SshDriver:
 
     def up(self, report: Report) -> Endpoint:
         """See that it answers and shows the right key, and remember both."""
+        planned = shares.plan(self._settings._replace(shares=()))
         report(Progress("host key"))
         found = self._address()
         shown = hostkey.fetch(found.host, found.port, _PATIENCE)
         self._check(found, shown)
         pinned = found._replace(host_key=shown)
         records.write_endpoint(self._place, pinned)
+        shares.mount(self._place, pinned, planned)
         return pinned
 
     def status(self) -> Status:
@@ -58,8 +61,9 @@ class SshDriver:
     def destroy(self, report: Report) -> None:
         """Forget its address and key; the host itself stays as it is."""
         report(Progress("forget"))
-        for path in (self._place.endpoint, self._place.known_hosts):
+        for path in (self._place.endpoint, self._place.known_hosts, self._place.shares):
             records.forget(path)
+        shutil.rmtree(self._place.mirrors, ignore_errors=True)
 
     def halt(self, report: Report) -> None:
         """Refused: it is not ours."""

@@ -115,7 +115,8 @@ class VagrantDriver:
                 records.forget(path)
             for path in (self._place.description, self._place.vagrantfile):
                 records.forget(path)
-            shutil.rmtree(os.path.join(self._place.directory, ".vagrant"), ignore_errors=True)
+            for path in (os.path.join(self._place.directory, ".vagrant"), self._place.mirrors):
+                shutil.rmtree(path, ignore_errors=True)
 
     def status(self) -> Status:
         """Ask Vagrant."""
@@ -267,7 +268,7 @@ class VagrantDriver:
             "ssh_port": old.get("ssh_port") or _free_port(),
             "arch": "aarch64" if _architecture() == "arm64" else "x86_64",
             "host": sys.platform,
-            "shares": [share.document() for share in shares.plan(settings)],
+            "shares": [share.document() for share in shares.plan(settings) if share.kind != shared.MIRROR],
         }
 
     def _box_name(self, report: Report) -> str:

@@ -58,6 +58,11 @@ class Root(NamedTuple):
         return self.state + "/volumes"
 
     @property
+    def mirrors(self) -> str:
+        """What Unison remembers of directories that are kept as on a host: one for each of the host's mirrors."""
+        return self.state + "/mirrors"
+
+    @property
     def caches(self) -> str:
         """Directories of RUN --mount=type=cache: <row id>/data."""
         return self.state + "/caches"

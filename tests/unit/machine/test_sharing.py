@@ -81,4 +81,4 @@ def test_a_host_behind_ssh_says_what_to_do_instead(
     Path(places.settings_file()).write_text('[machines.lab]\naddress = "ssh://root@lab"\n')
     records.write_endpoint(places.machine("lab"), Endpoint("lab", 22, "root"))
     assert main.run(["--machine", "lab", "run", "--share", "-v", "./one:/1", "i"]) == 125
-    assert "use a named volume" in capsys.readouterr().err
+    assert "only `mirrors` of this one" in capsys.readouterr().err
