@@ -43,7 +43,7 @@ def advice(architecture: str) -> str:
     program = f"qemu-{_QEMU.get(architecture, architecture)}-static"
     lets = (
         f"{program} is installed, but not registered with binfmt_misc: systemctl restart systemd-binfmt"
-        if process.installed(program)
+        if process.path_of(program)
         else "'apt-get install qemu-user-static' lets it"
     )
     return f"{lets}; or make the files in a stage FROM --platform=$BUILDPLATFORM, and COPY them"

@@ -151,7 +151,7 @@ def _check_host(environ: Mapping[str, str]) -> None:
     if sys.platform == "linux":
         if os.geteuid() != 0 and not environ.get("DEVBOX_ROOT"):
             raise HostError("devbox needs root", hint="run it with sudo")
-        release = os.uname().release
-        numbers = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())
-        if numbers < KERNEL_NEEDED:
-            raise HostError(f"the kernel {release} is too old", hint="devbox needs Linux 5.11 or newer")
+        from devbox.system.procfs import kernel
+
+        if kernel() < KERNEL_NEEDED:
+            raise HostError(f"the kernel {os.uname().release} is too old", hint="devbox needs Linux 5.11 or newer")

@@ -13,10 +13,9 @@ from collections.abc import Iterator, Mapping
 from devbox.cli.context import KERNEL_NEEDED
 from devbox.container import cgroups
 from devbox.container.spec import apparmor
-from devbox.errors import HostError
 from devbox.model.finding import Finding
 from devbox.store.root import Root
-from devbox.system import process
+from devbox.system import process, procfs
 
 _PROGRAMS = {
     "crun": ("problem", "containers do not start without an OCI runtime (runc will do)"),
@@ -29,7 +28,6 @@ _PROGRAMS = {
     "zstd": ("warning", "images that are compressed with it cannot be read"),
     "mmdebstrap": ("warning", "`bootstrap` does not work without it"),
 }
-_PACKAGES = {"nft": "nftables", "s6-log": "s6", "flock": "util-linux", "ps": "procps"}
 _ROOM_NEEDED = 1 << 30
 _ROOM_WISHED = 10 << 30
 
@@ -42,8 +40,7 @@ def findings(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _system(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     release = os.uname().release
-    numbers = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())
-    if numbers < KERNEL_NEEDED:
+    if procfs.kernel() < KERNEL_NEEDED:
         yield "problem", f"the kernel {release} is too old: 5.11 is needed", "sudo apt-get dist-upgrade"
     else:
         yield "ok", f"kernel {release}", ""
@@ -60,11 +57,11 @@ def _system(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _programs() -> Iterator[tuple[str, str, str]]:
-    found = {name for name in (*_PROGRAMS, "runc") if _is_there(name)}
+    found = {name for name in (*_PROGRAMS, "runc") if process.path_of(name)}
     missing = [name for name in _PROGRAMS if name not in found and not (name == "crun" and "runc" in found)]
     for name in missing:
         level, why = _PROGRAMS[name]
-        yield level, f"{name} is not installed: {why}", f"sudo apt-get install {_PACKAGES.get(name, name)}"
+        yield level, f"{name} is not installed: {why}", f"sudo apt-get install {process.PACKAGES.get(name, name)}"
     if not missing:
         yield "ok", f"all programs are there: {', '.join(sorted(found))}", ""
 
@@ -100,11 +97,3 @@ def _words(path: str) -> list[str]:
             return file.read().split()
     except OSError:
         return []
-
-
-def _is_there(program: str) -> bool:
-    try:
-        process.find(program)
-    except HostError:
-        return False
-    return True

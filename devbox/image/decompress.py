@@ -48,7 +48,7 @@ def decompressed(source: Source, kind: str, *, fast: bool = False) -> Iterator[i
     """
 
     def produce(sink: int) -> None:
-        if kind == "gzip" and not (fast and process.installed("igzip")):
+        if kind == "gzip" and not (fast and process.path_of("igzip")):
             _inflate(source, sink)
         else:
             _through(kind, source, sink)

@@ -273,13 +273,9 @@ def _compressed(fd: int, compression: str) -> Iterator[Sink]:
 
 
 def _program(compression: str) -> tuple[str, ...]:
-    choices = _COMPRESSORS.get(compression)
-    if choices is None:
+    if compression not in _COMPRESSORS:
         raise UsageError(f"unknown compression: {compression!r}", hint="known are none, gzip and zstd")
-    for argv in choices[:-1]:
-        if os.access("/usr/bin/" + argv[0], os.X_OK):
-            return argv
-    return choices[-1]
+    return process.first_of(*_COMPRESSORS[compression])
 
 
 def _sink(fd: int) -> Callable[[bytes], None]:

@@ -85,10 +85,6 @@ class Squeezed:
 
 
 def _program(method: str) -> tuple[str, ...]:
-    choices = _PROGRAMS.get(method)
-    if choices is None:
+    if method not in _PROGRAMS:
         raise UsageError(f"unknown compression {method!r}", hint=f"use {' or '.join(METHODS)}")
-    for argv in choices[:-1]:
-        if process.installed(argv[0]):
-            return argv
-    return choices[-1]
+    return process.first_of(*_PROGRAMS[method])

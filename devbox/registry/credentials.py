@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 from devbox.errors import HostError, UsageError
 from devbox.model.reference import DEFAULT_DOMAIN
 from devbox.system import process
-from devbox.system.files import write_all, write_atomic
-from devbox.system.walk import opened
+from devbox.system.files import write_atomic
 
 _SIZE_MAX = 4 << 20
 _HUB_KEY = "https://index.docker.io/v1/"
@@ -183,22 +182,10 @@ def _call(helper: str, verb: str, text: str, environ: Mapping[str, str]) -> None
         raise HostError(f"{helper} {verb} failed: {output.decode(errors='replace').strip()[:200]}")
 
 
-def _run(helper: str, verb: str, text: str, environ: Mapping[str, str]) -> tuple[int, bytes]:
+def _run(helper: str, verb: str, text: str, environ: Mapping[str, str]) -> process.Result:
     """Run a helper with the caller's environment; its messages go to the caller's stderr."""
-    path = _located(helper, environ)
-    source, feed = os.pipe()
-    sink, output = os.pipe()
-    with opened(sink):
-        try:
-            pid = process.spawn((path, verb), env=environ, files=((0, source), (1, output)))
-            write_all(feed, text.encode())
-        finally:
-            for fd in (source, feed, output):
-                os.close(fd)
-        data = b""
-        while chunk := os.read(sink, 65536):
-            data = (data + chunk)[:_SIZE_MAX]
-    return process.wait(pid), data
+    argv = (_located(helper, environ), verb)
+    return process.run(argv, stdin=text.encode(), env=environ, errors=False, check=False)
 
 
 def _located(helper: str, environ: Mapping[str, str]) -> str:

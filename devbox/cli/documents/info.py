@@ -16,7 +16,6 @@ from devbox.cli.units import rfc3339
 from devbox.container import cgroups
 from devbox.container.metering import machine_memory
 from devbox.container.spec import apparmor
-from devbox.errors import HostError
 from devbox.store.database import Store
 from devbox.system import process
 from devbox.system.procfs import mount_of
@@ -28,7 +27,7 @@ _NEEDED = ("crun", "conmon", "flock", "nft", "s6-log")
 def document(store: Store) -> dict[str, Any]:
     """The whole document."""
     host = cgroups.facts()
-    runtimes = {name: {"path": path} for name in ("crun", "runc") if (path := _found(name))}
+    runtimes = {name: {"path": path} for name in ("crun", "runc") if (path := process.path_of(name))}
     return {
         "ID": store.root.state,
         **_counts(store),
@@ -109,15 +108,8 @@ def _masked(url: str) -> str:
     return f"{scheme}{found}xxxxx:xxxxx@{host}" if at and credentials else url
 
 
-def _found(program: str) -> str:
-    try:
-        return process.find(program)
-    except HostError:
-        return ""
-
-
 def _warnings(host: cgroups.Facts) -> list[str]:
-    missing = [f"WARNING: {name} is not installed" for name in _NEEDED if not _found(name)]
+    missing = [f"WARNING: {name} is not installed" for name in _NEEDED if not process.path_of(name)]
     limits = [
         f"WARNING: No {name} limit support" for name in ("memory", "cpu", "pids") if name not in host.controllers
     ]

@@ -205,9 +205,10 @@ def test_the_command_and_its_exit_code(
 
 def test_the_engines_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from devbox.cli import doctor_engine
+    from devbox.system import process
 
     monkeypatch.setenv("DEVBOX_ROOT", str(tmp_path))
-    monkeypatch.setattr(doctor_engine, "_is_there", lambda name: name in ("runc", "conmon"))
+    monkeypatch.setattr(process, "path_of", lambda name: name if name in ("runc", "conmon") else "")
     monkeypatch.setattr(doctor_engine, "_ROOM_NEEDED", 1 << 60)
     monkeypatch.setattr(doctor_engine, "_ROOM_WISHED", 1 << 61)
     found = {finding.text.split(" ")[0]: finding for finding in doctor_engine.findings({})}
