@@ -23,7 +23,7 @@ from devbox.image.manifests import Blob
 from devbox.image.strictjson import parse_object
 from devbox.store.database import Store
 from devbox.store.scratch import scratch
-from devbox.system.files import sync_directory, write_all, write_atomic
+from devbox.system.files import replacing, write_all, write_atomic
 from devbox.system.walk import open_root, opened
 
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -124,7 +124,6 @@ def write(store: Store, keys: Iterable[str], directory: str) -> None:
             steps[key] = {"layer": step.diff_id, "result": step.result, "what": step.what}
         if step is not None and step.layer is not None:
             _write_blob(store, step.layer, f"{directory}/blobs/{step.diff_id.replace(':', '/')}")
-    sync_directory(directory + "/blobs/sha256")
     document = json.dumps({"steps": steps}, indent=1, sort_keys=True).encode()
     write_atomic(directory + "/index.json", document, mode=0o644)
 
@@ -161,13 +160,5 @@ def _measured(store: Store, layer: int) -> tuple[int, str]:
 def _write_blob(store: Store, layer: int, path: str) -> None:
     if os.path.exists(path):
         return
-    temporary = f"{path}.{os.getpid()}.new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        with opened(fd):
-            layers.write_tar(store, layer, lambda data: write_all(fd, data))
-            os.fsync(fd)
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(path, mode=0o644) as fd:
+        layers.write_tar(store, layer, lambda data: write_all(fd, data))

@@ -28,7 +28,7 @@ from devbox.model.image import Image
 from devbox.model.reference import familiar, parse
 from devbox.store.database import Store
 from devbox.system import process
-from devbox.system.files import sync_directory, write_all
+from devbox.system.files import replacing, write_all
 from devbox.system.walk import opened
 
 Format = Literal["docker-archive", "oci"]
@@ -229,21 +229,10 @@ def output(path: str, compression: str = "none") -> Iterator[Sink]:
         with _compressed(os.open(path, os.O_WRONLY | os.O_CLOEXEC), compression) as write:
             yield write
         return
-    temporary = f"{path}.{os.getpid()}.new"
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise NotFoundError(f"cannot write {path}: {os.strerror(error.errno or 0).lower()}") from error
-    try:
-        with opened(os.dup(fd)) as kept:
-            with _compressed(fd, compression) as write:
-                yield write
-            os.fsync(kept)
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    sync_directory(os.path.dirname(path) or ".")
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        raise NotFoundError(f"cannot write {path}: its directory does not exist")
+    with replacing(path) as fd, _compressed(os.dup(fd), compression) as write:
+        yield write
 
 
 @contextlib.contextmanager

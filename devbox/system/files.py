@@ -6,27 +6,36 @@ import sys
 
 assert sys.platform == "linux"
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 from devbox.errors import StoreError
 
 
-def write_atomic(path: str, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
-    """Write a file beside its place, sync it, and rename it there."""
+@contextlib.contextmanager
+def replacing(path: str, *, mode: int = 0o600, durable: bool = True) -> Iterator[int]:
+    """A file beside its place, to be written in the block; at its good end it is synced and renamed there."""
     temporary = f"{path}.{os.getpid()}.new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
-        write_all(fd, data)
+        yield fd
         if durable:
             os.fsync(fd)
+        os.rename(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
     finally:
         os.close(fd)
-    os.rename(temporary, path)
     if durable:
-        sync_directory(os.path.dirname(path))
+        sync_directory(os.path.dirname(path) or ".")
+
+
+def write_atomic(path: str, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
+    """Write a file that is there as a whole or not at all."""
+    with replacing(path, mode=mode, durable=durable) as fd:
+        write_all(fd, data)
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:

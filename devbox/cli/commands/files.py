@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.cli.context import Context
-from devbox.errors import NotFoundError, UsageError
+from devbox.errors import UsageError
 from devbox.model.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ def export(context: Context, invocation: Invocation) -> int:
     """Write a container's file system as a tar archive."""
     from devbox.container import records
     from devbox.container.files import export as exporting
+    from devbox.image.save import output as archive_at
 
     output = invocation.text("output")
     if not output and sys.stdout.isatty():
@@ -161,34 +162,6 @@ def export(context: Context, invocation: Invocation) -> int:
     if not output:
         exporting.export(store, container_id, context.raw)
         return 0
-    with _new_file(_absolute(context, output)) as fd:
-        from devbox.system.files import write_all
-
-        exporting.export(store, container_id, lambda data: write_all(fd, data))
+    with archive_at(_absolute(context, output)) as write:
+        exporting.export(store, container_id, write)
     return 0
-
-
-@contextlib.contextmanager
-def _new_file(path: str) -> Iterator[int]:
-    """A file that appears under its name only when it is whole; what is no regular file is written as it is."""
-    if os.path.lexists(path) and not os.path.isfile(path):
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
-        return
-    temporary = f"{path}.{os.getpid()}.new"
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError:
-        raise NotFoundError(f"the directory {os.path.dirname(path)} does not exist") from None
-    try:
-        yield fd
-        os.fsync(fd)
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    finally:
-        os.close(fd)
