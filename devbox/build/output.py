@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from devbox.build.overlay import mount_layers
 from devbox.container.files.streaming import UNBOUNDED, stream
-from devbox.errors import NotFoundError
+from devbox.errors import NotFoundError, RefusedError
 from devbox.image.pack import Choice, Sink, pack
 from devbox.image.source import Source
 from devbox.image.unpack import Policy, extract
@@ -35,11 +35,17 @@ def to_directory(store: Store, layers: Sequence[int], path: str) -> None:
         target = open_root(path)
     except OSError as error:
         raise NotFoundError(f"cannot write to {path}: {os.strerror(error.errno or 0).lower()}") from error
-    with opened(target), _tree(store, layers) as tree:
-        stream(
-            lambda write: pack(tree, write, choice=_CHOICE),
-            lambda reader: extract(Source(reader, limit=UNBOUNDED.size), target, limits=UNBOUNDED, policy=_POLICY),
-        )
+    try:
+        with opened(target), _tree(store, layers) as tree:
+            stream(
+                lambda write: pack(tree, write, choice=_CHOICE),
+                lambda reader: extract(
+                    Source(reader, limit=UNBOUNDED.size), target, limits=UNBOUNDED, policy=_POLICY
+                ),
+            )
+    except RefusedError as error:
+        hint = "an archive takes all that an image has: --output type=tar,dest=FILE"
+        raise RefusedError(error.message, hint=error.hint or hint) from error
 
 
 def to_tar(store: Store, layers: Sequence[int], write: Sink) -> None:

@@ -184,8 +184,6 @@ def _config(fields: Mapping[str, Any]) -> ImageConfig:
 
 def _diff_ids(rootfs: Mapping[str, Any]) -> tuple[str, ...]:
     found = tuple(_list(rootfs, "diff_ids", most=_LIST_MAX))
-    if not found:
-        raise RefusedError("the image has no layers, so nothing in it could run")
     if len(found) > LAYERS_MAX:
         raise RefusedError(
             f"the image has {len(found)} layers, and at most {LAYERS_MAX} can be mounted",

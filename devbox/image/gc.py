@@ -61,6 +61,7 @@ def _unreferenced(db: sqlite3.Connection) -> Sequence[sqlite3.Row]:
 def surplus(store: Store) -> list[str]:
     """[tx] Paths below layers/ and blobs/ that no row names: left by somebody who died."""
     known = {str(row["id"]) for row in store.db.execute("SELECT id FROM layers")}
+    known.add("empty")  # below containers of images without a layer
     digests = {row["digest"].partition(":")[2] for row in store.db.execute("SELECT digest FROM layer_blobs")}
     blobs = store.root.blobs + "/sha256"
     return [

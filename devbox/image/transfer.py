@@ -55,7 +55,8 @@ def ensure(
     except DevboxError as error:
         if policy == "always":
             raise
-        raise NotFoundError(_missing(reference, platform, here).message, hint=f"{error.message}\n{error.hint}".strip()) from error
+        hint = f"{error.message}\n{error.hint}".strip()
+        raise NotFoundError(_missing(reference, platform, here).message, hint=hint) from error
 
 
 def _here(store: Store, reference: str) -> Image | None:

@@ -130,7 +130,32 @@ def test_an_empty_stage_has_no_files(build: Builder, tmp_path: Path) -> None:
     assert build.run("cat", "/l") == ""
     build.box("build", "-q", "-f", "-", "-o", str(tmp_path / "o"), str(build.place), input="FROM scratch\n")
     assert os.listdir(tmp_path / "o") == []
-    assert "the image has no layers" in build.fails("FROM scratch\nENV a=b\n", code=125)
+
+
+def test_an_image_may_be_settings_alone(build: Builder, fresh_box: Box, tmp_path: Path) -> None:
+    build("FROM scratch\nENV a=b\n")
+    archive = str(tmp_path / "a.tar")
+    build.box("save", "-o", archive, build.name)
+    fresh_box("load", "-q", "-i", archive)
+    assert fresh_box.out("image", "inspect", "-f", "{{.Id}} {{.Size}}", build.name) == f"{build.id()} 0"
+    assert "no such file" in fresh_box.fails("run", "--rm", build.name, "/tool", code=127)
+    child = Builder(fresh_box, tmp_path / "child", "child")
+    child(f"FROM {build.name}\nCOPY <<EOF /file\nx\nEOF\n")
+    assert fresh_box.out("image", "diff", "--format", "{{.Path}}", build.name, "child") == "/file"
+    assert "a=b" in fresh_box.out("image", "inspect", "-f", "{{.Config.Env}}", "child")
+    assert fresh_box.out("check") == "the store is in order"
+
+
+def test_a_device_is_written_to_an_archive_only(build: Builder, tmp_path: Path) -> None:
+    text = "FROM busybox\nRUN mknod /null c 1 3\n"
+    error = build.fails(text, "-o", str(tmp_path / "out"), code=125)
+    assert "null" in error
+    assert "--output type=tar,dest=FILE" in error
+    build(text, "-o", f"type=tar,dest={tmp_path}/out.tar")
+    listed = subprocess.run(
+        ["tar", "tvf", tmp_path / "out.tar", "null"], check=True, capture_output=True, text=True
+    )
+    assert listed.stdout.startswith("crw")
 
 
 def test_heredocs_run_and_become_files(build: Builder) -> None:

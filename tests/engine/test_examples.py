@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,3 +152,93 @@ def test_an_image_installs_a_tool_onto_the_host(example: Example) -> None:
     assert example.follow().splitlines()[-1] == "nsenter and container-enter are installed"
     assert example.follow().splitlines()[-1] == "inside"
     assert example.ends()
+
+
+@pytest.fixture(scope="module")
+def base(box: Box) -> str:
+    """Debian with node and Python, where the projects have `node:...` and `python:...`."""
+    packages = "nodejs npm python3 python3-pip ca-certificates"
+    box(
+        "build", "-q", "-t", "languages", "-",
+        input="FROM debian:bookworm\n"
+        f"RUN apt-get update && apt-get install -y --no-install-recommends {packages}\n"
+        "RUN rm /usr/lib/python3*/EXTERNALLY-MANAGED && ln -s python3 /usr/bin/python\n",
+        timeout=300,
+    )  # fmt: skip
+    return "languages"
+
+
+class TestPublicProjects:
+    """The Dockerfiles that well-known projects publish with their sources; only the base image is another one.
+
+    gunicorn 27 (MIT), statsd 0.9 (MIT) and newman 6.2 (Apache-2.0) come from their package registries, and nothing
+    of them is part of this repository.
+    """
+
+    @pytest.fixture(autouse=True)
+    def containers(self, box: Box) -> Iterator[None]:
+        yield
+        if containers := box.out("ps", "-aq").split():
+            box("rm", "-f", "-v", *containers)
+
+    def build(self, box: Box, base: str, archive: Path, *options: str, dockerfile: str = "Dockerfile") -> None:
+        """Unpack a project's sources and build its image, called "project", on our base."""
+        place = archive.parent / "sources"
+        place.mkdir()
+        subprocess.run(["tar", "xzf", archive, "-C", place, "--strip-components=1"], check=True)
+        text = (place / dockerfile).read_text()
+        adapted, count = re.subn(r"^FROM \S+", f"FROM {base}", text, flags=re.MULTILINE)
+        assert count == 1
+        (place / dockerfile).write_text(adapted)
+        box("build", "-t", "project", "-f", str(place / dockerfile), *options, str(place), timeout=300)
+
+    def packed(self, place: Path, package: str) -> Path:
+        """A package of npm's registry."""
+        subprocess.run(["npm", "pack", "--silent", package], check=True, cwd=place, timeout=120)
+        return next(place.glob("*.tgz"))
+
+    def test_statsd_counts(self, box: Box, base: str, tmp_path: Path) -> None:
+        self.build(box, base, self.packed(tmp_path, "statsd@0.9.0"))
+        box("run", "-d", "-p", "127.0.0.1:8126:8126", "-p", "127.0.0.1:8125:8125/udp", "project")
+        told = b""
+        deadline = time.monotonic() + 30
+        while b"visits" not in told:
+            assert time.monotonic() < deadline, told
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"visits:3|c", ("127.0.0.1", 8125))
+            time.sleep(0.2)
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", 8126), 5) as line:
+                line.sendall(b"counters\n")
+                told = line.recv(4096)
+        assert re.search(rb"visits: \d*[369]", told)
+
+    def test_gunicorn_is_healthy(self, box: Box, base: str, tmp_path: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", "gunicorn"]
+        subprocess.run([*pip, "gunicorn==27.0.1", "-d", tmp_path], check=True, timeout=300)
+        self.build(box, base, next(tmp_path.glob("*.gz")), dockerfile="examples/celery_alternative/Dockerfile")
+        box("run", "-d", "--name", "app", "-p", "127.0.0.1:8001:8000", "--health-interval", "1s", "project")
+        deadline = time.monotonic() + 60
+        while box.out("inspect", "-f", "{{.State.Health.Status}}", "app") != "healthy":
+            assert time.monotonic() < deadline, box.out("logs", "app")
+            time.sleep(0.5)
+        with urllib.request.urlopen("http://127.0.0.1:8001/health", timeout=10) as answer:
+            assert json.load(answer)["status"] == "healthy"
+
+    def test_newman_asks_a_server(self, box: Box, base: str, tmp_path: Path) -> None:
+        place = "docker/images/alpine/Dockerfile"
+        archive = self.packed(tmp_path, "newman@6.2.2")
+        self.build(box, base, archive, "--build-arg", "NEWMAN_VERSION=6.2.2", dockerfile=place)
+        script = ["pm.test('it answers', () => pm.response.to.have.status(200))"]
+        item = {
+            "request": {"method": "GET", "url": "http://web/"},
+            "event": [{"listen": "test", "script": {"exec": script}}],
+        }
+        schema = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
+        (tmp_path / "all.json").write_text(json.dumps({"info": {"name": "all", "schema": schema}, "item": [item]}))
+        serve = "mkdir /www; echo hi > /www/index.html; httpd -f -h /www"
+        box("run", "-d", "--name", "web", "busybox", "sh", "-c", serve)
+        said = box.out(
+            "run", "--rm", "--link", "web", "-v", f"{tmp_path}:/etc/newman", "project", "run", "all.json"
+        )
+        assert "it answers" in said
+        assert "[200 OK" in said
