@@ -278,12 +278,27 @@ def squeezed_otherwise(made: Layout) -> None:
     made.list(made.image([GOOD], layers=[blob]))
 
 
+def squeezed_again(made: Layout) -> None:
+    """Right content, wrong digest of the blob: the time in the header of gzip is another."""
+    data = gzip.compress(GOOD, mtime=1)
+    blob = made.blob(data, LAYER + "+gzip")
+    made.list(made.image([GOOD], layers=[blob]))
+    made.files["blobs/" + blob["digest"].replace(":", "/")] = gzip.compress(GOOD, mtime=2)
+
+
+def too_many(made: Layout) -> None:
+    manifest = made.image([GOOD])
+    for _ in range(1001):
+        made.list(manifest)
+
+
 DIGESTS: list[Any] = ["sha256:../../../etc/passwd", "sha256:" + "A" * 64, "sha512:" + "0" * 128, "", None, 7, []]
 LAYOUTS: dict[str, Callable[[Layout], None]] = {
     "damaged layer": damaged("layer"),
     "damaged config": damaged("config"),
     "damaged manifest": damaged("manifest"),
     "another content": squeezed_otherwise,
+    "squeezed again": squeezed_again,
     **{
         f"size {size!r}": with_descriptor(size=size)
         for size in (0, -1, len(GOOD) + 1, 1 << 70, str(len(GOOD)), None)
@@ -299,6 +314,7 @@ LAYOUTS: dict[str, Callable[[Layout], None]] = {
     "config is a layer": with_manifest(config={"mediaType": CONFIG, "digest": sha256(GOOD), "size": len(GOOD)}),
     "nested": nested,
     "no images": lambda made: None,
+    "too many images": too_many,
 }
 
 

@@ -96,6 +96,30 @@ def test_a_directory_replaced_by_a_link_gives_the_target_no_mode(place: Any, tar
     assert place.outside.stat().st_mtime == before.st_mtime
 
 
+def test_a_directory_replaced_by_a_link_within_the_tree_gives_no_mode_either(
+    place: Any, tar: Tar, member: M
+) -> None:
+    place.unpack(
+        tar(
+            member("other", type=DIR, mode=0o700, mtime=1),
+            member("d", type=DIR, mode=0o777, mtime=2),
+            member("d", type=LINK, linkname="other"),
+        )
+    )
+    assert (place.path / "other").stat().st_mode & 0o777 == 0o700
+    assert (place.path / "other").stat().st_mtime == 1
+
+
+def test_what_comes_after_a_directory_that_was_replaced_goes_into_the_new_one(
+    place: Any, tar: Tar, member: M
+) -> None:
+    place.unpack(
+        tar(member("d/old", b"old"), member("d", b"a file"), member("d", type=DIR), member("d/new", b"new"))
+    )
+    assert (place.path / "d/new").read_bytes() == b"new"
+    assert os.listdir(place.path / "d") == ["new"]
+
+
 def test_a_file_replaces_a_link_and_leaves_its_target(place: Any, tar: Tar, member: M) -> None:
     target = str(place.outside / "canary")
     place.unpack(tar(member("f", type=LINK, linkname=target), member("f", b"new", mode=0o777)))

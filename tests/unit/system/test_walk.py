@@ -99,6 +99,25 @@ def test_names_need_not_be_utf8(root: int) -> None:
     assert os.listdir(root) == []
 
 
+def test_a_directory_that_becomes_a_link_while_it_is_removed_is_not_entered(
+    root: int, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.makedirs(walk.inner_path(root, b"top/below"))
+    scan = walk._entries
+
+    def swapped(fd: int) -> list[os.DirEntry[str]]:
+        found = scan(fd)
+        if [entry.name for entry in found] == ["below"]:
+            os.rmdir("below", dir_fd=fd)
+            os.symlink(outside, "below", dir_fd=fd)
+        return found
+
+    monkeypatch.setattr(walk, "_entries", swapped)
+    with pytest.raises(NotADirectoryError):
+        walk.remove_at(root, "top")
+    assert (outside / "file").read_text() == "untouched"
+
+
 def test_a_file_that_comes_after_we_have_looked_goes_too(root: int, monkeypatch: pytest.MonkeyPatch) -> None:
     os.makedirs(walk.inner_path(root, b"top/below"))
     late = iter(range(3))
