@@ -191,10 +191,10 @@ def _command(invocation: Invocation, image: ImageConfig) -> tuple[tuple[str, ...
 
 
 def _env(invocation: Invocation, image: ImageConfig, environ: Mapping[str, str], cwd: str) -> tuple[str, ...]:
-    merged = merge_env(image.env, process_options.environment(invocation, environ, cwd))
-    # as in docker, a bare name that is not set here takes the image's variable away
+    own = process_options.environment(invocation, environ, cwd)
+    # as in docker, a bare name that is not set here takes the image's variable away, but none that was given
     absent = {value for value in invocation.many("env") if "=" not in value and value not in environ}
-    return tuple(line for line in merged if line.partition("=")[0] not in absent)
+    return merge_env([line for line in image.env if line.partition("=")[0] not in absent], own)
 
 
 def _working_dir(invocation: Invocation, image: ImageConfig) -> str:

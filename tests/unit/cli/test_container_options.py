@@ -250,6 +250,7 @@ class TestEnvironment:
 
     def test_a_bare_name_that_is_not_set_here_goes(self, wish: Wish) -> None:
         assert wish("-e", "MODE", "app").config.env == ("PATH=/bin",)
+        assert wish("-e", "MODE=own", "-e", "MODE", "app").config.env == ("PATH=/bin", "MODE=own")
 
     def test_labels(self, wish: Wish, tmp_path: Path) -> None:
         (tmp_path / "labels").write_text("by=file\nx=file\n")
