@@ -136,7 +136,7 @@ def _claim_network(
 def _meanwhile(store: Store, container: Container, claim: networking.Claim | None, *, joined: bool) -> None:
     """What can be done, and loaded, while the runtime creates the container."""
     if joined:
-        pass  # whoever joins it then finds it loaded
+        from devbox.container.streams import attach  # noqa: F401 - for whoever joins it
     if claim:
         from devbox.container import networking
 
