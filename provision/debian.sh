@@ -21,6 +21,7 @@ machine=(
 )
 development=(
     shellcheck strace skopeo umoci runc docker-registry podman iproute2 e2fsprogs openssh-server fish csh unison inotify-tools
+    curl tmux gcc libc6-dev vagrant vagrant-libvirt
     qemu-user-static # runs the programs that builds for other architectures run
 )
 

@@ -168,7 +168,7 @@ def _box(settings: MachineSettings) -> Found:
     if settings.address:
         return
     if not settings.box:
-        mend = 'provision/box.sh systemd DIRECTORY, then box = "DIRECTORY/devbox.box" in machines.toml'
+        mend = 'provision/box.sh systemd DIRECTORY, then box = "DIRECTORY/metadata.json" in machines.toml'
         yield "problem", "the settings name no box", mend
     elif os.path.isabs(settings.box) and not os.path.isfile(settings.box):
         mend = f"provision/box.sh systemd {os.path.dirname(settings.box)}"

@@ -6,7 +6,7 @@
     provider = "virtualbox"
     cpus = 4
     memory = "4g"
-    box = "~/boxes/devbox.box"        # or https://...: then box_sha256 is needed
+    box = "~/boxes/metadata.json"     # or a .box file, or https://...: a box there needs box_sha256
     box_sha256 = "..."
     shares = ["~/src"]                # HOST or HOST:GUEST, the same path on both sides without GUEST
     mirrors = ["~/app"]               # the same, but kept on the machine's own disk

@@ -1,8 +1,9 @@
 #!/bin/bash
-# Makes a Debian root directory into the box's: customize.sh FLAVOUR ROOT OUT. Run by provision/box.sh.
-# Leaves vmlinux and initrd.img in OUT, from which the machine boots directly.
+# Makes a Debian root directory into the box's: customize.sh FLAVOUR ROOT OUT ARCH. Run by provision/box.sh.
+# Leaves in OUT: kernel and initrd.img, from which a machine boots directly, vmlinuz for a boot loader, and for arm64
+# the modules of GRUB in grub/.
 set -euo pipefail
-flavour=$1 root=$2 out=$3
+flavour=$1 root=$2 out=$3 arch=$4
 here=$(cd "$(dirname "$0")" && pwd)
 
 install_kernel() {
@@ -11,15 +12,31 @@ install_kernel() {
     # systemd-resolved's package has made it a link to what does not run here
     rm -f "$root/etc/resolv.conf"
     cp -L /etc/resolv.conf "$root/etc/resolv.conf"
-    package=$(chroot "$root" apt-cache depends linux-image-amd64 | awk '/Depends: linux-image-/ {print $2; exit}')
-    # shellcheck disable=SC2016 # the inner shell expands it
-    chroot "$root" sh -euc 'cd /tmp && apt-get download -qq "$1" &&
-        dpkg-deb --fsys-tarfile /tmp/"$1"*.deb | tar -x --keep-directory-symlink -C / && rm -f /tmp/*.deb' sh "$package"
+    package=$(chroot "$root" apt-cache depends "linux-image-$arch" | awk '/Depends: linux-image-/ {print $2; exit}')
+    unpack "$package" /
     kernel=$(ls "$root/lib/modules")
     # of no use in a virtual machine, and most of its size
     rm -rf "$root/lib/modules/$kernel/kernel/sound"
     (cd "$root/lib/modules/$kernel/kernel/drivers" && rm -rf gpu media infiniband staging isdn bluetooth net/wireless iio)
     chroot "$root" depmod "$kernel"
+}
+
+unpack() { # PACKAGE DIRECTORY
+    # shellcheck disable=SC2016 # the inner shell expands it
+    chroot "$root" sh -euc 'cd /tmp && apt-get download -qq "$1" &&
+        dpkg-deb --fsys-tarfile /tmp/"$1"*.deb | tar -x --keep-directory-symlink -C "$2" && rm -f /tmp/*.deb' sh "$1" "$2"
+}
+
+keep_kernel() {
+    cp "$root/boot/vmlinuz-$kernel" "$out/vmlinuz"
+    if [ "$arch" = amd64 ]; then
+        python3 "$here/vmlinux.py" "$out/vmlinuz" "$out/kernel"
+        return
+    fi
+    cp "$out/vmlinuz" "$out/kernel"
+    mkdir "$root/tmp/grub"
+    unpack grub-efi-arm64-bin /tmp/grub
+    mv "$root/tmp/grub" "$out/"
 }
 
 make_user() {
@@ -95,8 +112,11 @@ make_initrd() {
     cp "$root/bin/busybox" "$tree/bin/"
     cp "$here/initrd-init" "$tree/init"
     chmod 755 "$tree/init"
-    # virtio is built as modules
-    chroot "$root" modprobe -a -S "$kernel" --show-depends virtio_pci virtio_blk virtio_net ext4 |
+    # virtio is built as modules; people's machines may have a SATA, SCSI or NVMe disk and no virtio at all
+    local -a needed=(virtio_pci virtio_blk virtio_net ext4)
+    [ "$flavour" = fast ] || needed+=(virtio_mmio virtio_scsi ahci sd_mod nvme)
+    [ "$flavour" = fast ] || [ "$arch" != amd64 ] || needed+=(ata_piix mptspi vmw_pvscsi hv_storvsc)
+    chroot "$root" modprobe -a -S "$kernel" --show-depends "${needed[@]}" |
         awk '$1 == "insmod" && !seen[$2]++ {print $2}' |
         while read -r module; do
             cp "$root$module" "$tree/m/"
@@ -107,7 +127,7 @@ make_initrd() {
 }
 
 install_kernel
-python3 "$here/vmlinux.py" "$root/boot/vmlinuz-$kernel" "$out/vmlinux"
+keep_kernel
 make_user
 configure_ssh
 echo devbox >"$root/etc/hostname"

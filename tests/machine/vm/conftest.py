@@ -104,7 +104,7 @@ def box() -> Path:
     def build(place: Path) -> None:
         subprocess.run([sources / "box.sh", "fast", place], check=True, timeout=900)
 
-    return kept(f"box-{digest.hexdigest()[:16]}", build) / "devbox.box"
+    return kept(f"box-{digest.hexdigest()[:16]}", build) / "devbox-libvirt-amd64.box"
 
 
 def kept(name: str, make: Callable[[Path], object]) -> Path:
