@@ -39,7 +39,7 @@ class StageNetwork:
         self._netns = plumbing.netns_new()
         self._endpoint = _lease(self._store)
         firewall.ensure(self._store)
-        plumbing.finish(plumbing.begin(self._store, self._netns, (self._endpoint,)))
+        plumbing.connect(self._store, self._netns, (self._endpoint,))
 
     def close(self) -> None:
         """Take the interface down and give the address back."""

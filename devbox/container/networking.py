@@ -11,6 +11,7 @@ import os
 from typing import NamedTuple
 
 from devbox.model.container import Container
+from devbox.model.network import Endpoint
 from devbox.network import endpoints, plumbing, ports
 from devbox.store.database import Store
 
@@ -21,7 +22,8 @@ class Claim(NamedTuple):
     held: tuple[int, ...]
     """sockets that keep its published ports"""
     netns: int
-    interfaces: plumbing.Pending
+    places: tuple[Endpoint, ...]
+    """whose interfaces are made by `connect`: nothing is left of them before"""
 
 
 def claim(store: Store, container: Container, descriptors: contextlib.ExitStack) -> Claim:
@@ -37,15 +39,13 @@ def claim(store: Store, container: Container, descriptors: contextlib.ExitStack)
         descriptors.callback(os.close, fd)
     netns = plumbing.netns_new()
     descriptors.callback(os.close, netns)
-    return Claim(tuple(held), netns, plumbing.begin(store, netns, places))
+    return Claim(tuple(held), netns, places)
 
 
 def connect(store: Store, container: Container, claim: Claim) -> None:
     """Make the interfaces and the rules: to be done while the runtime creates the container."""
     from devbox.network import firewall
 
-    if claim.held:
-        firewall.publish(store, container.id)
-    elif container.config.endpoints:
+    if claim.held or container.config.endpoints:
         firewall.ensure(store)
-    plumbing.finish(claim.interfaces)
+    plumbing.connect(store, claim.netns, claim.places)

@@ -24,7 +24,7 @@ def connect(store: Store, container_id: str, wish: EndpointWish, aliases: Sequen
     """
     member = _own_network(store, container_id)
     network = endpoints.check(store, wish)
-    if _wish_for(store, member, network):
+    if _wish_for(member, network):
         raise ConflictError(f"container {member.name} is already connected to network {network.name}")
     wishes = (*member.config.endpoints, wish._replace(network=network.name))
     with store.transaction():
@@ -51,7 +51,7 @@ def disconnect(store: Store, container_id: str, reference: str, *, force: bool =
     except NotFoundError:
         _forget(store, member, reference)
         return
-    wish = _wish_for(store, member, network)
+    wish = _wish_for(member, network)
     if wish is None:
         if force:
             return
@@ -68,7 +68,7 @@ def disconnect(store: Store, container_id: str, reference: str, *, force: bool =
             endpoints.announce(store, "disconnect", network, member.id)
     firewall.ensure(store)
     for endpoint in gone:
-        _detach(store, member, endpoint, before)
+        _detach(member, endpoint, before)
     if gone:
         hosts.refresh_all(store, [member.id, *peers])
 
@@ -122,7 +122,7 @@ def _forget(store: Store, member: Member, reference: str) -> None:
         members.write_config(store, member.id, member.config._replace(endpoints=wishes))
 
 
-def _wish_for(store: Store, member: Member, network: Network) -> EndpointWish | None:
+def _wish_for(member: Member, network: Network) -> EndpointWish | None:
     for wish in member.config.endpoints:
         if wish.network in (network.name, network.id):
             return wish
@@ -147,8 +147,8 @@ def _attach(store: Store, member: Member, endpoint: Endpoint) -> None:
         os.close(netns)
 
 
-def _detach(store: Store, member: Member, gone: Endpoint, before: Sequence[Endpoint]) -> None:
-    plumbing.detach(store, gone)
+def _detach(member: Member, gone: Endpoint, before: Sequence[Endpoint]) -> None:
+    plumbing.detach(gone)
     following = plumbing.default_endpoint([endpoint for endpoint in before if endpoint != gone])
     if gone != plumbing.default_endpoint(before) or following is None:
         return

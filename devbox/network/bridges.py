@@ -9,9 +9,9 @@ assert sys.platform == "linux"
 import contextlib
 import os
 
-from devbox.errors import ConflictError, HostError
+from devbox.errors import ConflictError, HostError, UsageError
 from devbox.model.network import Network
-from devbox.network import naming, pool
+from devbox.network import naming, pool, resolv
 from devbox.store.database import Store
 from devbox.system.interfaces import Interfaces, Subnet
 from devbox.system.locks import locked
@@ -76,8 +76,8 @@ def make(network: Network, mtu: int) -> None:
         _check_free(network, subnet, _on_host(netlink))
         try:
             index = netlink.add_bridge(network.bridge, b"\x02\x42" + os.urandom(4), mtu)
-            _set(f"ipv6/conf/{network.bridge}/disable_ipv6", "1", missing_is_fine=True)
-            _set(f"ipv4/conf/{network.bridge}/route_localnet", "1")
+            _switch_on(f"ipv6/conf/{network.bridge}/disable_ipv6", missing_is_fine=True)
+            _switch_on(f"ipv4/conf/{network.bridge}/route_localnet")
             netlink.add_address(index, Subnet(pool.parse_address(network.gateway), subnet.prefix_length))
             if not network.internal:
                 _enable_forwarding()
@@ -121,12 +121,9 @@ def _on_host(netlink: Interfaces) -> list[Subnet]:
 def _nameservers() -> list[Subnet]:
     """A network over the machine's nameserver would hide it."""
     found = []
-    with contextlib.suppress(FileNotFoundError), open("/etc/resolv.conf", errors="replace") as file:
-        for line in file:
-            words = line.split()
-            if len(words) > 1 and words[0] == "nameserver" and words[1].count(".") == 3:
-                with contextlib.suppress(ValueError):
-                    found.append(Subnet(int.from_bytes(bytes(map(int, words[1].split("."))), "big"), 32))
+    for text in resolv.nameservers():
+        with contextlib.suppress(UsageError):  # of IPv6, or nonsense
+            found.append(Subnet(pool.parse_address(text), 32))
     return found
 
 
@@ -158,13 +155,13 @@ def forwards() -> bool:
 
 def _enable_forwarding() -> None:
     if not forwards():
-        _set("ipv4/ip_forward", "1")
+        _switch_on("ipv4/ip_forward")
 
 
-def _set(name: str, value: str, *, missing_is_fine: bool = False) -> None:
+def _switch_on(name: str, *, missing_is_fine: bool = False) -> None:
     try:
         with open(f"{_SYSCTL}/{name}", "w") as file:
-            file.write(value)
+            file.write("1")
     except FileNotFoundError:
         if not missing_is_fine:
             raise

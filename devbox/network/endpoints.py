@@ -157,12 +157,10 @@ def _free_interface(store: Store, container_id: str) -> str:
 def _address(store: Store, network: Network, wish: EndpointWish) -> int:
     if not wish.address:
         return free_address(store, network)
-    holders = _holders(store, network)
-    wanted = pool.parse_address(wish.address)
-    if wanted in holders:
-        holder = _name(store, holders[wanted]) if holders[wanted] else f"the gateway of network {network.name}"
+    holder = _holders(store, network).get(pool.parse_address(wish.address))
+    if holder:
         raise ConflictError(f"address {wish.address} is in use by {holder}")
-    return wanted
+    return pool.parse_address(wish.address)
 
 
 def free_address(store: Store, network: Network) -> int:
@@ -176,13 +174,14 @@ def free_address(store: Store, network: Network) -> int:
 
 
 def _holders(store: Store, network: Network) -> dict[int, str]:
-    """Who has which address: containers by id, builds that are under way, and the gateway as ""."""
-    rows = store.db.execute("SELECT address, container_id FROM endpoints WHERE network_id = ?", (network.id,))
-    holders = {pool.parse_address(row["address"]): row["container_id"] for row in rows}
-    leases = store.db.execute("SELECT address FROM build_leases WHERE network_id = ?", (network.id,))
-    holders.update((pool.parse_address(row["address"]), "of a build") for row in leases)
-    holders[pool.parse_address(network.gateway)] = ""
-    return holders
+    """Who has which address, in words: containers, builds that are under way, and the gateway."""
+    rows = store.db.execute(
+        "SELECT address, 'container ' || name FROM endpoints JOIN containers ON containers.id = container_id "
+        "WHERE network_id = ?1 UNION ALL SELECT address, 'a build' FROM build_leases WHERE network_id = ?1",
+        (network.id,),
+    )
+    holders = {pool.parse_address(address): who for address, who in rows}
+    return {**holders, pool.parse_address(network.gateway): f"the gateway of network {network.name}"}
 
 
 def drop_dead_leases(store: Store) -> None:
@@ -190,8 +189,3 @@ def drop_dead_leases(store: Store) -> None:
     for row in store.db.execute("SELECT DISTINCT pid, pid_start FROM build_leases").fetchall():
         if not procfs.alive(row["pid"], row["pid_start"]):
             store.db.execute("DELETE FROM build_leases WHERE pid = ? AND pid_start = ?", tuple(row))
-
-
-def _name(store: Store, container_id: str) -> str:
-    row = store.db.execute("SELECT name FROM containers WHERE id = ?", (container_id,)).fetchone()
-    return f"container {row['name']}" if row else f"container {container_id[:12]}"

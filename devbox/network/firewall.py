@@ -25,11 +25,6 @@ class _Wanted(NamedTuple):
     ports: tuple[rules.Published, ...]
 
 
-def publish(store: Store, container_id: str) -> None:
-    """Open the ports that a container has claimed; everything else is mended on the way."""
-    ensure(store)
-
-
 def withdraw(store: Store, container_id: str) -> None:
     """Give up a container's ports and close them, before its addresses are given back and meet another."""
     held = store.db.execute("SELECT 1 FROM ports WHERE container_id = ? LIMIT 1", (container_id,)).fetchone()

@@ -77,24 +77,6 @@ def of(store: Store, consumer_id: str) -> tuple[Link, ...]:
     return tuple(Link(*row) for row in rows)
 
 
-def to(store: Store, target_id: str) -> tuple[Link, ...]:
-    """The links to a target."""
-    rows = store.db.execute(
-        "SELECT consumer_id, target_id, alias FROM links WHERE target_id = ? ORDER BY rowid", (target_id,)
-    )
-    return tuple(Link(*row) for row in rows)
-
-
-def names_for(store: Store, target_id: str) -> tuple[str, ...]:
-    """By what names others know a container: ("web/db", ...), for `ps`."""
-    rows = store.db.execute(
-        "SELECT name || '/' || alias FROM links JOIN containers ON containers.id = consumer_id "
-        "WHERE target_id = ? ORDER BY 1",
-        (target_id,),
-    )
-    return tuple(row[0] for row in rows)
-
-
 def check_running(store: Store, container: Container) -> None:
     """Raise StateError, as docker does, when a link of a container that is about to start leads nowhere."""
     wished = {wish.network for wish in container.config.endpoints}

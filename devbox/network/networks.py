@@ -215,11 +215,12 @@ def _add_predefined(store: Store) -> None:
         known = {row["name"] for row in store.db.execute("SELECT name FROM networks")}
         with bridges.host_lock():
             for name, driver in (("bridge", "bridge"), ("host", "host"), ("none", "null")):
+                if name in known:
+                    continue
                 network = Network(id=os.urandom(32).hex(), name=name, driver=driver, created=time.time())
                 if driver == "bridge":
                     network = bridges.choose(store, network._replace(bridge=naming.bridge(store.root, 0)))
-                if name not in known:
-                    _insert(store, network)
+                _insert(store, network)
 
 
 def _unused_bridge(store: Store) -> str:
@@ -268,7 +269,8 @@ def _checked_options(options: Mapping[str, str]) -> dict[str, str]:
         elif name == MASQUERADE_OPTION:
             valid = value in ("true", "false", "1", "0")
         elif name == HOST_BINDING_OPTION:
-            valid = bool(pool.parse_address(value) or value == "0.0.0.0")
+            pool.parse_address(value)
+            valid = True
         else:
             known = ", ".join((MTU_OPTION, MASQUERADE_OPTION, HOST_BINDING_OPTION))
             raise UsageError(f"unknown network option {name}", hint=f"known are {known}")

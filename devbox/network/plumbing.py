@@ -8,7 +8,6 @@ assert sys.platform == "linux"
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from devbox.errors import HostError
 from devbox.model.network import Endpoint, Network
@@ -18,14 +17,6 @@ from devbox.system.interfaces import Interfaces, Subnet
 from devbox.system.namespaces import network_of
 
 _IPV6_OFF = "/proc/sys/net/ipv6/conf/default/disable_ipv6"
-
-
-class Pending(NamedTuple):
-    """Interfaces that are yet to be made."""
-
-    store: Store
-    netns: int
-    endpoints: tuple[Endpoint, ...]
 
 
 def netns_new() -> int:
@@ -42,25 +33,22 @@ def netns_new() -> int:
         raise HostError(f"cannot make a network namespace: {reason}", hint="run devbox as root") from error
 
 
-def begin(store: Store, netns: int, endpoints: Sequence[Endpoint]) -> Pending:
-    """Promise the endpoints' interfaces. Nothing is made before `finish`, so nothing can be left."""
-    return Pending(store, netns, tuple(endpoints))
-
-
-def finish(pending: Pending) -> None:
-    """Make the interfaces: 1 ms each, to be spent while the runtime creates the container.
+def connect(store: Store, netns: int, endpoints: Sequence[Endpoint]) -> None:
+    """Make the endpoints' interfaces in a namespace: 1 ms each.
 
     Raises HostError with nothing left behind. The pairs vanish with the namespace, whatever happens to us.
     """
+    outward = default_endpoint(endpoints)
     with Interfaces() as host:
         try:
-            with network_of(pending.netns):
+            with network_of(netns):
                 inside = Interfaces()
             with inside:
-                for endpoint in pending.endpoints:
-                    _connect(pending, host, inside, endpoint)
+                for endpoint in endpoints:
+                    _add_pair(host, networks.by_id(store, endpoint.network_id), endpoint, netns)
+                    _bring_up(inside, endpoint, default_route=endpoint == outward)
         except OSError as error:
-            for endpoint in pending.endpoints:
+            for endpoint in endpoints:
                 host.delete_link(endpoint.host_interface)
             raise HostError(f"cannot connect the container to its network: {error.strerror}") from error
 
@@ -68,7 +56,7 @@ def finish(pending: Pending) -> None:
 def attach(store: Store, netns: int, endpoint: Endpoint, *, default_route: bool) -> None:
     """Add an interface to a running container's namespace."""
     gateway = endpoint.gateway if default_route else ""
-    finish(begin(store, netns, (endpoint._replace(gateway=gateway),)))
+    connect(store, netns, (endpoint._replace(gateway=gateway),))
 
 
 def cut_off(endpoints: Sequence[Endpoint]) -> None:
@@ -79,7 +67,7 @@ def cut_off(endpoints: Sequence[Endpoint]) -> None:
                 host.set_down(endpoint.host_interface)
 
 
-def detach(store: Store, endpoint: Endpoint) -> None:
+def detach(endpoint: Endpoint) -> None:
     """Take an endpoint's interface away from its container; absent is fine."""
     with Interfaces() as host:
         host.delete_link(endpoint.host_interface)
@@ -107,17 +95,20 @@ def default_endpoint(endpoints: Sequence[Endpoint]) -> Endpoint | None:
     return next((endpoint for endpoint in endpoints if endpoint.gateway), None)
 
 
-def _connect(pending: Pending, host: Interfaces, inside: Interfaces, endpoint: Endpoint) -> None:
-    network = networks.by_id(pending.store, endpoint.network_id)
+def _add_pair(host: Interfaces, network: Network, endpoint: Endpoint, netns: int) -> None:
+    """The two ends of a cable: one is a port of the network's bridge, the other lies in the namespace."""
     host.add_veth(
         endpoint.host_interface,
         bridges.index_of(host, network),
         networks.mtu(network),
         peer=endpoint.interface,
         peer_mac=bytes.fromhex(endpoint.mac.replace(":", "")),
-        netns=pending.netns,
+        netns=netns,
     )
+
+
+def _bring_up(inside: Interfaces, endpoint: Endpoint, *, default_route: bool) -> None:
     index = inside.set_up(endpoint.interface)
     inside.add_address(index, Subnet(pool.parse_address(endpoint.address), endpoint.prefix_length))
-    if endpoint == default_endpoint(pending.endpoints):
+    if default_route:
         inside.add_default_route(pool.parse_address(endpoint.gateway))

@@ -26,7 +26,7 @@ def write(store: Store, container: Container) -> None:
 def content(container: Container, machine: list[list[str]]) -> str:
     """The text: what the container's flags say, and the machine's lines for the rest (pure)."""
     config = container.config
-    servers = config.dns or tuple(words[0] for words in _values(machine, "nameserver") if words)
+    servers = config.dns or tuple(_servers(machine))
     if not config.dns and config.network_mode != "host":
         servers = tuple(server for server in servers if _is_reachable(server)) or _FALLBACK
     search = config.dns_search or tuple((_values(machine, "search") or [[]])[-1])
@@ -42,10 +42,19 @@ def content(container: Container, machine: list[list[str]]) -> str:
 def machine_lines(container: Container) -> list[list[str]]:
     """The words of the machine's resolv.conf; systemd's full one where the other only names its stub."""
     lines = _read(_MACHINE)
-    servers = [words[1] for words in lines if words[0] == "nameserver" and len(words) > 1]
+    servers = _servers(lines)
     if container.config.network_mode != "host" and servers and all(map(_is_loopback, servers)):
         return _read(_SYSTEMD) or lines
     return lines
+
+
+def nameservers() -> list[str]:
+    """Addresses of the machine's own."""
+    return _servers(_read(_MACHINE))
+
+
+def _servers(lines: list[list[str]]) -> list[str]:
+    return [words[0] for words in _values(lines, "nameserver") if words]
 
 
 def _values(lines: list[list[str]], word: str) -> list[list[str]]:

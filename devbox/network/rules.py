@@ -5,8 +5,8 @@ raw          packets to or from 127/8 that did not come from lo are dropped befo
 prerouting,  a connection to an address of this machine and a published port goes to the container;
 output       output does so for programs of this machine
 postrouting  what leaves a network takes the host's address; so does what comes from 127.0.0.1, and what a
-                 container sends to its own network by a published port, since the answer must come back here
-    forward      into a network go answers, its own traffic and published ports, nothing else
+             container sends to its own network by a published port, since the answer must come back here
+forward      into a network go answers, its own traffic and published ports, nothing else
 """
 
 from __future__ import annotations

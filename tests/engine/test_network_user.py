@@ -355,7 +355,7 @@ with Store.open() as store:
     with store.transaction():
         places = endpoints.allocate(store, container)
     netns = plumbing.netns_new()
-    plumbing.finish(plumbing.begin(store, netns, places))
+    plumbing.connect(store, netns, places)
 """
 
 
