@@ -104,3 +104,17 @@ def test_templates_print_empty_maps_and_the_message_of_an_import(box: Box, tmp_p
     template = "{{.Comment}} {{.Config.Volumes}} {{len .Config.Volumes}} {{json .Config.Volumes}}"
     assert box.out("inspect", "-f", template, "by-hand") == "made by hand map[] 0 null"
     box("rmi", "by-hand")
+
+
+def test_rm_link_removes_a_link_and_no_container(box: Box, name: str) -> None:
+    box("run", "-d", "--name", name, "busybox", "sleep", "100")
+    consumer = f"{name}-user"
+    try:
+        box("run", "-d", "--name", consumer, "--link", f"{name}:db", "busybox", "sleep", "100")
+        assert "write it as CONTAINER/ALIAS" in box.fails("rm", "-f", "--link", consumer)
+        assert box.out("rm", "--link", f"/{consumer}/db") == f"/{consumer}/db"
+        assert box.json("inspect", "-f", "{{json .HostConfig.Links}}", consumer) is None
+        assert box.out("exec", consumer, "grep", "-c", "db", "/etc/hosts", check=False) == "0"
+        assert "no link db" in box.fails("rm", "--link", f"{consumer}/db")
+    finally:
+        box("rm", "-f", consumer)

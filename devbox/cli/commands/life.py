@@ -45,10 +45,14 @@ def kill(context: Context, invocation: Invocation) -> int:
 
 
 def rm(context: Context, invocation: Invocation) -> int:
-    """Delete containers; all of those to be killed are killed before the first is waited for."""
+    """Delete containers, or links; all of those to be killed are killed before the first is waited for."""
     store = context.reconciled()
     names = invocation.many("containers")
     force = invocation.flag("force")
+    if invocation.flag("link"):
+        from devbox.cli.commands.links import remove
+
+        return context.each(names, lambda name: remove(store, name))
     with life.killed(store, _known(context, names) if force and len(names) > 1 else []):
         return context.each(
             names,
