@@ -114,7 +114,7 @@ def test_rm_link_removes_a_link_and_no_container(box: Box, name: str) -> None:
         assert "write it as CONTAINER/ALIAS" in box.fails("rm", "-f", "--link", consumer)
         assert box.out("rm", "--link", f"/{consumer}/db") == f"/{consumer}/db"
         assert box.json("inspect", "-f", "{{json .HostConfig.Links}}", consumer) is None
-        assert box.out("exec", consumer, "grep", "-c", "db", "/etc/hosts", check=False) == "0"
+        assert box.out("exec", consumer, "grep", "-cw", "db", "/etc/hosts", check=False) == "0"
         assert "no link db" in box.fails("rm", "--link", f"{consumer}/db")
     finally:
         box("rm", "-f", consumer)
