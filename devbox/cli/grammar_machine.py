@@ -35,11 +35,12 @@ COMMANDS = (
     Command(
         ("machine", "resize"),
         _MACHINE + "resize",
-        "Give a machine other CPUs and memory",
+        "Give a machine other CPUs, memory or a larger disk",
         _NAME,
         (
             text("--cpus", "NUMBER", "Number of CPUs"),
             text("--memory", "SIZE", "Memory (512m, 4g)"),
+            text("--disk", "SIZE", "Disk (40g), which cannot become smaller"),
             *_CHANGES,
             flag("-f --force", "Do not ask before it is restarted"),
         ),

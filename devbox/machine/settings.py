@@ -42,6 +42,8 @@ class MachineSettings(NamedTuple):
     cpus: int = 2
     memory: int = 2048
     """MiB"""
+    disk: int = 0
+    """GiB; 0 is what the box has"""
     box: str = ""
     """a file, a URL, or the name of a box that Vagrant has"""
     box_sha256: str = ""

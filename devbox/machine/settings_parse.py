@@ -17,6 +17,8 @@ from devbox.machine.mountmap import Share
 PROVIDERS = ("virtualbox", "libvirt", "qemu", "vmware_desktop", "parallels", "hyperv")
 SHARE_KINDS = ("9p", "virtualbox", "vmware", "parallels", "smb")
 _MEMORY = re.compile(r"(\d+)([mg])(?:i?b)?", re.IGNORECASE)
+_DISK = re.compile(r"(\d{1,6})g(?:i?b)?", re.IGNORECASE)
+_DISK_MAX = 65536
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?")
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
@@ -134,13 +136,15 @@ def _machine(reading: Reading, path: tuple[str, ...], wishes: Any) -> dict[str, 
     return checked
 
 
-def check(wishes: Mapping[str, Any]) -> None:
-    """Check values as the files' are; UsageError for the first that is wrong."""
+def check(wishes: Mapping[str, Any]) -> dict[str, Any]:
+    """Values checked as the files' are; UsageError for the first that is wrong."""
+    checked = {}
     for key, value in wishes.items():
         try:
-            _CHECKS[key](value)
+            checked[key] = _CHECKS[key](value)
         except Wrong as wrong:
             raise UsageError(f"{key} {value}: {wrong}") from wrong
+    return checked
 
 
 def _words(*words: str) -> Callable[[Any], str]:
@@ -170,6 +174,13 @@ def _memory(value: Any) -> int:
     if size < _MEMORY_MIN:
         raise Wrong(f'it is a size of at least {_MEMORY_MIN}m, like "2g"')
     return size
+
+
+def _disk(value: Any) -> int:
+    match = _DISK.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not 0 < int(match[1]) <= _DISK_MAX:
+        raise Wrong('it is a size in GiB, like "40g"')
+    return int(match[1])
 
 
 def _text(value: Any) -> str:
@@ -225,6 +236,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "provider": _words(*PROVIDERS),
     "cpus": _number(1, 256),
     "memory": _memory,
+    "disk": _disk,
     "box": _text,
     "box_sha256": _sha256,
     "acceleration": _words("auto", "none"),

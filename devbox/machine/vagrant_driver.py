@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from devbox.errors import HostError, NotFoundError, RefusedError, StateError
-from devbox.machine import box, hostkey, locking, places, process, records, shared, shares
+from devbox.machine import box, disk, hostkey, locking, places, process, records, shared, shares
 from devbox.machine.driver import Capabilities, Endpoint, Progress, Report, State, Status
 from devbox.machine.places import MachinePlace
 from devbox.machine.settings import MachineSettings
@@ -71,12 +71,17 @@ class VagrantDriver:
             report(Progress("prepare"))
             planned = shares.plan(self._settings)
             self._write_description(report)
+            if self._settings.disk and self._machine_id() and self.status().state is State.STOPPED:
+                disk.enlarge(records.read_json(self._place.description) or {}, self._place.directory)
             report(Progress("boot"))
             self._boot(report)
             report(Progress("address"))
             endpoint = self._ask_endpoint(report)
             report(Progress("host key"))
             pinned = self._pin(endpoint)
+            if self._settings.disk:
+                report(Progress("disk"))
+                disk.grow(self._place, pinned)
             if planned:
                 report(Progress("shares"))
             shares.mount(self._place, pinned, planned)
@@ -259,6 +264,7 @@ class VagrantDriver:
             "hostname": f"devbox-{self.name}",
             "cpus": settings.cpus,
             "memory": settings.memory,
+            "disk": settings.disk,
             "boot_timeout": _BOOT,
             "accelerated": settings.acceleration == "auto" and _accelerated(),
             "session": settings.connection == "session",

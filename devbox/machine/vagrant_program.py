@@ -38,6 +38,7 @@ class Program(vagrant.Vagrant):
         environ |= {
             "VAGRANT_CHECKPOINT_DISABLE": "1",
             "VAGRANT_NO_COLOR": "1",
+            "VAGRANT_EXPERIMENTAL": "disks",  # without it Vagrant 2.3 changes no disk's size
             "VAGRANT_DEFAULT_PROVIDER": provider,
             "LC_ALL": "C.UTF-8",
         }

@@ -77,6 +77,25 @@ def test_qemu_gets_a_port_of_its_own(tmp_path: Path) -> None:
     assert notes["qemu.ssh_port"] == [[50123]]
 
 
+@pytest.mark.parametrize(
+    ("provider", "key", "told"),
+    [
+        ("virtualbox", "config.vm.disk", [["disk", {"size": "40GB", "primary": True}]]),
+        ("libvirt", "libvirt.machine_virtual_size", [[40]]),
+        ("qemu", "qemu.disk_resize", [["40G"]]),
+        ("parallels", "parallels.customize", [[["set", None, "--device-set", "hdd0", "--size", "40960"]]]),
+        ("hyperv", "config.vm.disk", [["disk", {"size": "40GB", "primary": True}]]),
+        ("vmware_desktop", "config.vm.disk", [["disk", {"size": "40GB", "primary": True}]]),
+    ],
+)
+def test_a_disk_size_is_asked_for_if_it_is_wanted(
+    tmp_path: Path, provider: str, key: str, told: list[Any]
+) -> None:
+    found = evaluate(tmp_path, provider=provider, disk=40)[key]
+    assert json.dumps(found).replace('"id"', "null") == json.dumps(told)
+    assert key not in evaluate(tmp_path, provider=provider, disk=0)
+
+
 def test_hyperv_is_never_asked_for_a_switch(tmp_path: Path) -> None:
     notes = evaluate(tmp_path, provider="hyperv")
     assert notes["config.vm.network"] == [["public_network", {"bridge": "Default Switch"}]]

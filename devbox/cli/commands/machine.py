@@ -20,6 +20,7 @@ _TOLD = {
     "boot": "starting the virtual machine and waiting for it",
     "address": "asking for its address",
     "host key": "checking its SSH host key",
+    "disk": "letting its file system fill the disk",
     "shares": "mounting the shares",
 }
 _ALWAYS = ("wait", "clean up")
@@ -118,11 +119,13 @@ def resize(context: Context, invocation: Invocation) -> int:
     wishes: dict[str, settings_write.Value] = {}
     if (cpus := invocation.number("cpus")) is not None:
         wishes["cpus"] = cpus
-    if memory := invocation.text("memory"):
-        wishes["memory"] = memory
+    wishes |= {key: value for key in ("memory", "disk") if (value := invocation.text(key))}
     if not wishes:
-        raise UsageError("resize needs --cpus or --memory")
-    settings_parse.check(wishes)
+        raise UsageError("resize needs --cpus, --memory or --disk")
+    checked = settings_parse.check(wishes)
+    has = settings.machine(name, context.cwd).disk
+    if checked.get("disk", has) < has:
+        raise UsageError(f"the disk of machine {name!r} has {has} GiB and cannot be made smaller")
     driver = _driver(context, name)
     if not driver.capabilities.power:
         raise UsageError(f"machine {name!r} is a host that devbox did not make, so it has the size that it has")

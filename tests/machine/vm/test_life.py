@@ -63,7 +63,7 @@ def test_a_halted_machine_is_the_same_when_it_comes_up_again(vm: Vm) -> None:
     vm("machine", "halt")
     assert vm.json("machine", "status")["state"] == "stopped"
     assert not [line for line in vm.processes().values() if "qemu-system" in line]
-    assert "new size when it is started" in vm("machine", "resize", "--memory", "900m").stdout
+    assert "new size when it is started" in vm("machine", "resize", "--memory", "900m", "--disk", "5g").stdout
     result = vm.json("machine", "up")
     assert [phase["phase"] for phase in result["phases"]] == [
         "prepare",
@@ -71,12 +71,14 @@ def test_a_halted_machine_is_the_same_when_it_comes_up_again(vm: Vm) -> None:
         "boot",
         "address",
         "host key",
+        "disk",
         "shares",
     ]
     assert vm.json("machine", "ssh-config") == first
     assert vm("machine", "ssh", "sudo", "cat", "/root/kept").stdout == "kept\n"
     memory = int(vm("machine", "ssh", "awk", "/MemTotal/ {print $2}", "/proc/meminfo").stdout) >> 10
     assert 800 < memory < 900
+    assert int(vm("machine", "ssh", "stat", "-fc", "%b * %S", "/").stdout.split()[0]) * 4096 > 4.5 * 2**30
 
 
 def test_a_running_machine_is_left_alone_by_up(vm: Vm) -> None:

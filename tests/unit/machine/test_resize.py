@@ -63,9 +63,9 @@ def settings(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_machine_that_is_off_gets_it_later(settings: Path, machine: Machine) -> None:
-    assert main.run(["machine", "resize", "work", "--cpus", "3", "--memory", "3g"]) == 0
+    assert main.run(["machine", "resize", "work", "--cpus", "3", "--memory", "3g", "--disk", "30g"]) == 0
     work = tomllib.loads(settings.read_text())["machines"]["work"]
-    assert (work["cpus"], work["memory"], work["box"]) == (3, "3g", "some/box")
+    assert (work["cpus"], work["memory"], work["disk"], work["box"]) == (3, "3g", "30g", "some/box")
     assert not (machine.fake / "calls").exists()
 
 
@@ -78,7 +78,14 @@ def test_a_machine_that_runs_is_started_anew(settings: Path, machine: Machine, k
     assert '"cpus": 3' in Path(places.machine("work").description).read_text()
 
 
-@pytest.mark.parametrize("words", [[], ["--cpus", "0"], ["--cpus", "x"], ["--memory", "1"], ["--memory", "big"]])
+@pytest.mark.parametrize("words", [[], ["--cpus", "0"], ["--cpus", "x"], ["--memory", "1"], ["--disk", "40"]])
 def test_what_is_no_size_changes_nothing(settings: Path, words: list[str]) -> None:
     assert main.run(["machine", "resize", "work", *words]) == 125
     assert settings.read_text() == FILE
+
+
+def test_a_disk_does_not_become_smaller(settings: Path) -> None:
+    assert main.run(["machine", "resize", "work", "--disk", "30g"]) == 0
+    before = settings.read_text()
+    assert main.run(["machine", "resize", "work", "--disk", "29g"]) == 125
+    assert settings.read_text() == before
