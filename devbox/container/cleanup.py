@@ -16,6 +16,7 @@ from devbox.container.streams import logger
 from devbox.errors import NotFoundError
 from devbox.image import gc
 from devbox.model.container import Container, ContainerConfig
+from devbox.network import networks
 from devbox.store.database import Store
 from devbox.system import procfs
 from devbox.system.files import remove_tree
@@ -110,9 +111,10 @@ def _end_runtime(container_id: str) -> None:
 
 
 def remove_orphans(store: Store) -> None:
-    """Delete directories without a row: a `create`, `rm`, `load` or the like was killed."""
+    """Delete directories and bridges without a row: a `create`, `rm`, `load` or the like was killed."""
     gc.discard_surplus(store)
     volumes.remove_orphans(store)
+    networks.remove_orphans(store)
     home = store.root.containers
     known = {row["id"] for row in store.db.execute("SELECT id FROM containers")}
     for name in os.listdir(home):

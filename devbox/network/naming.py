@@ -42,6 +42,11 @@ def is_ours(root: Root, interface: str) -> bool:
     return bool(re.fullmatch(r"devbox[0-9]+|vdevbox[0-9a-f]{8}", interface))
 
 
+def is_bridge(root: Root, interface: str) -> bool:
+    """Whether it is named as a bridge of this root."""
+    return is_ours(root, interface) and not interface.startswith("v")
+
+
 def _tag(root: Root) -> str:
     path = os.path.realpath(root.state)
     return "" if path == STATE_DEFAULT else f"{binascii.crc32(os.fsencode(path)):08x}"

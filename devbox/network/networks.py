@@ -18,6 +18,8 @@ from devbox.errors import ConflictError, NotFoundError, StateError, UsageError
 from devbox.model.network import PREDEFINED, Network
 from devbox.network import bridges, naming, pool
 from devbox.store.database import Store
+from devbox.store.scratch import scratch
+from devbox.system.interfaces import Interfaces
 
 DEFAULT = "bridge"
 MTU_OPTION = "com.docker.network.driver.mtu"
@@ -99,13 +101,28 @@ def create(
         own_subnet=bool(subnet),
     )
     _check_addresses(network)
-    with store.transaction(), bridges.host_lock():
-        _check_name_is_free(store, name)
-        network = bridges.choose(store, network._replace(bridge=_unused_bridge(store)))
-        _insert(store, network)
-        store.event("network", "create", network.id, {"name": name, "type": driver})
-        bridges.make(network, mtu(network))
+    with scratch(store.root, "network"):  # should we die, the next command looks for what we left
+        try:
+            with store.transaction(), bridges.host_lock():
+                _check_name_is_free(store, name)
+                network = bridges.choose(store, network._replace(bridge=_unused_bridge(store)))
+                _insert(store, network)
+                store.event("network", "create", network.id, {"name": name, "type": driver})
+                bridges.make(network, mtu(network))
+        except BaseException:
+            remove_orphans(store)
+            raise
     return network
+
+
+def remove_orphans(store: Store) -> None:
+    """Delete bridges without a row, left by a `create` that was cut off."""
+    with store.transaction():  # nobody is between making a bridge and committing its row
+        known = {row["bridge"] for row in store.db.execute("SELECT bridge FROM networks")}
+        surplus = [name for name in bridges.interfaces() - known if naming.is_bridge(store.root, name)]
+        with Interfaces() as netlink:
+            for name in surplus:
+                netlink.delete_link(name)
 
 
 def remove(store: Store, reference: str) -> Network:

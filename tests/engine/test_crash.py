@@ -161,5 +161,15 @@ def test_rm_killed(box: Box, name: str, bystander: str, call: str, after: int) -
     settled(box)
 
 
+@pytest.mark.parametrize(("call", "after"), [("sendto", 6), ("sendto", 9), ("fdatasync", 0), ("unlinkat", 1)])
+def test_a_network_create_that_is_killed_leaves_no_bridge(box: Box, name: str, call: str, after: int) -> None:
+    assert killed_at(box, call, after, "network", "create", name) in (-9, 137)
+    box("ps")
+    assert box("check", check=False).returncode == 0
+    box("network", "rm", name, check=False)
+    box("network", "create", name)
+    box("network", "rm", name)
+
+
 def test_the_kills_hit(box: Box, name: str) -> None:
     assert killed_at(box, "mount", 0, "run", "--rm", "--name", name, "busybox", "true") in (-9, 137)
