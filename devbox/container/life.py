@@ -131,9 +131,11 @@ def _remove_stopped(store: Store, container_id: str, *, volumes_too: bool) -> No
         exits.erase(store, container, volumes_too=volumes_too)
 
 
-def restart(store: Store, container_id: str, *, timeout: int | None = None) -> Container:
-    """Stop a container if it runs, and start it."""
-    stop(store, container_id, timeout=timeout)
+def restart(
+    store: Store, container_id: str, *, timeout: int | None = None, number: int | None = None
+) -> Container:
+    """Stop a container if it runs, as `stop` does, and start it."""
+    stop(store, container_id, timeout=timeout, number=number)
     container = start(store, container_id)
     records.announce(store, container, "restart")
     return container

@@ -118,3 +118,12 @@ def test_rm_link_removes_a_link_and_no_container(box: Box, name: str) -> None:
         assert "no link db" in box.fails("rm", "--link", f"{consumer}/db")
     finally:
         box("rm", "-f", consumer)
+
+
+def test_a_restart_asks_by_the_signal_that_was_given(box: Box, name: str) -> None:
+    script = "trap 'echo hup; exit' HUP; echo up; while :; do sleep 0.1; done"
+    box("run", "-d", "--name", name, "busybox", "sh", "-c", script)
+    while "up" not in box.out("logs", name):
+        time.sleep(0.05)
+    box("restart", "-s", "HUP", "-t", "20", name)
+    assert box.out("logs", name).splitlines()[:2] == ["up", "hup"]

@@ -29,9 +29,10 @@ def restart(context: Context, invocation: Invocation) -> int:
     """Stop containers if they run, and start them."""
     store = context.reconciled()
     timeout = invocation.number("timeout")
+    signal = _signal(invocation)
     return context.each(
         invocation.many("containers"),
-        lambda name: _nothing(life.restart(store, records.resolve(store, name), timeout=timeout)),
+        lambda name: _nothing(life.restart(store, records.resolve(store, name), timeout=timeout, number=signal)),
     )
 
 
