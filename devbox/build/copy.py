@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from devbox.build import chmod
-from devbox.build.selecting import Selection, open_item, xattrs
+from devbox.build.selecting import Selection, open_item
 from devbox.build.selection import Folder, Item, Origin, no_check
 from devbox.errors import ConflictError, NotFoundError, RefusedError, StateError
+from devbox.image.marks import attributes
 from devbox.system.files import write_all
 from devbox.system.walk import DIRECTORY, inner_path, open_beneath, open_in_root, opened
 
@@ -293,11 +294,11 @@ class _Writer:
         if not self._how.foreign:
             return
         path = inner_path(place.directory, place.name)
-        for name, value in xattrs(source, item.name):
+        for name, value in attributes(inner_path(source, item.name)).items():
             try:
                 os.setxattr(path, name, value, follow_symlinks=False)
             except OSError as error:
-                if error.errno != errno.ENOTSUP or name == "security.capability":
+                if error.errno != errno.ENOTSUP or name == b"security.capability":
                     raise
 
 

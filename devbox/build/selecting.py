@@ -19,12 +19,12 @@ from typing import NamedTuple, Protocol
 
 from devbox.build.selection import Finder, Folder, Item, Origin, no_check
 from devbox.errors import RefusedError, StateError
+from devbox.image.marks import attributes
 from devbox.model.ignore import Matcher
 from devbox.system.walk import inner_path, open_beneath, opened
 
 _VERSION = b"1"
 _CHUNK = 1 << 20
-_DROPPED = ("trusted.overlay.", "user.overlay.")
 _RACY = 50_000_000
 """nanoseconds: a file that changed later than that may change again without its status telling"""
 _GONE = (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EISDIR)
@@ -126,15 +126,6 @@ def _changed(place: str) -> StateError:
     return StateError(f'"/{place}" changed while it was read', hint="build again")
 
 
-def xattrs(directory: int, name: str) -> list[tuple[str, bytes]]:
-    """The extended attributes that a layer keeps, in order."""
-    path = inner_path(directory, name)
-    names = sorted(os.listxattr(path, follow_symlinks=False))
-    return [
-        (each, os.getxattr(path, each, follow_symlinks=False)) for each in names if not each.startswith(_DROPPED)
-    ]
-
-
 class _Hasher:
     def __init__(self, tree: int, *, keep_owner: bool, check: Callable[[], None]) -> None:
         self._tree = tree
@@ -178,8 +169,8 @@ class _Hasher:
         yield b"%o" % (stat.S_IFMT(mode) if stat.S_ISLNK(mode) else mode)
         if self._keep_owner:
             yield b"%d:%d" % (item.uid, item.gid)
-            for name, value in xattrs(fd, item.name):
-                yield name.encode(errors="surrogateescape") + b"=" + value
+            for name, value in attributes(inner_path(fd, item.name)).items():
+                yield name + b"=" + value
         if stat.S_ISREG(mode):
             yield self._content(fd, folder, item)
         elif stat.S_ISLNK(mode):

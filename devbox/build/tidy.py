@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from devbox.errors import RefusedError
+from devbox.image import marks
 from devbox.image.limits import PATH_MAX
 from devbox.system.walk import open_beneath, open_root, opened
 
@@ -90,8 +91,8 @@ def settle(upper: str, moment: int, since: int) -> Written:
     entries = size = 0
     with opened(open_root(upper)) as root:
         for directory, path, entry in _walk(root):
-            if entry.name.startswith(".wh."):
-                raise _unkeepable(path)
+            if os.fsencode(entry.name).startswith(marks.WHITEOUT_PREFIX):
+                raise marks.unkeepable(f"/{os.fsdecode(path)}")
             there = entry.stat(follow_symlinks=False)
             entries += 1
             size += there.st_size if stat.S_ISREG(there.st_mode) else 0
@@ -99,13 +100,6 @@ def settle(upper: str, moment: int, since: int) -> Written:
                 os.utime(entry.name, ns=wanted, dir_fd=directory, follow_symlinks=False)
         os.utime(root, ns=wanted)
     return Written(entries, size)
-
-
-def _unkeepable(path: bytes) -> RefusedError:
-    return RefusedError(
-        f"the name /{os.fsdecode(path)} cannot be kept in a layer",
-        hint="names that start with '.wh.' stand for deletions there",
-    )
 
 
 def _walk(root: int) -> Iterator[tuple[int, bytes, os.DirEntry[str]]]:

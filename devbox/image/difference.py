@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from devbox.image import layers
+from devbox.image import layers, marks
 from devbox.model.image import Image
 from devbox.store.database import Store
 from devbox.store.scratch import scratch
@@ -113,7 +113,7 @@ def _touched(own: Sequence[int], path: bytes, left: int | None, right: int | Non
             fd = _enter(tree, path, stack)
             if fd is not None:
                 names.update(map(os.fsencode, os.listdir(fd)))
-                whole = whole or layers.is_opaque(fd)
+                whole = whole or marks.is_opaque(inner_path(fd, b"."))
     if whole:
         for side in (left, right):
             names.update(map(os.fsencode, os.listdir(side)) if side is not None else ())
@@ -128,7 +128,7 @@ def _status(directory: int | None, name: bytes) -> os.stat_result | None:
         there = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    return None if stat.S_ISCHR(there.st_mode) and there.st_rdev == 0 else there
+    return None if marks.is_whiteout(there) else there
 
 
 _Found = tuple[int | None, os.stat_result | None]
@@ -160,21 +160,9 @@ def _alike(left: int | None, right: int | None, name: bytes, there: os.stat_resu
     assert right is not None
     if stat.S_ISLNK(there.st_mode):
         return os.readlink(name, dir_fd=left) == os.readlink(name, dir_fd=right)
-    if _attributes(left, name) != _attributes(right, name):
+    if marks.attributes(inner_path(left, name)) != marks.attributes(inner_path(right, name)):
         return False
     return not stat.S_ISREG(there.st_mode) or _same_content(left, right, name)
-
-
-def _attributes(directory: int, name: bytes) -> dict[str, bytes]:
-    path = inner_path(directory, name)
-    try:
-        names = os.listxattr(path, follow_symlinks=False)
-    except OSError as error:
-        if error.errno == errno.ENOTSUP:
-            return {}
-        raise
-    foreign = [each for each in names if not each.startswith(("trusted.overlay.", "user.overlay."))]
-    return {each: os.getxattr(path, each, follow_symlinks=False) for each in foreign}
 
 
 def _same_content(left: int, right: int, name: bytes) -> bool:

@@ -26,7 +26,7 @@ from devbox.store.scratch import scratch
 from devbox.system.files import remove_tree, sync_directory
 from devbox.system.locks import locked, open_lock, try_lock
 from devbox.system.syscalls import syncfs
-from devbox.system.walk import inner_path, open_root, opened
+from devbox.system.walk import open_root, opened
 
 if TYPE_CHECKING:
     from devbox.image.pack import Sink
@@ -58,16 +58,6 @@ def lower_directories(image: Image) -> tuple[str, ...]:
 def directory(store: Store, layer_id: int) -> str:
     """The absolute path of a layer's tree."""
     return f"{store.root.layers}/{layer_id}/diff"
-
-
-def is_opaque(fd: int) -> bool:
-    """Whether a directory of an overlay hides what the layers below have there."""
-    try:
-        return os.getxattr(inner_path(fd), "trusted.overlay.opaque") == b"y"
-    except OSError as error:
-        if error.errno in (errno.ENODATA, errno.ENOTSUP):
-            return False
-        raise
 
 
 def measure(directory: str, *, diff_id: str = "") -> Prepared:

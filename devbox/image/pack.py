@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from devbox.errors import RefusedError
+from devbox.image import marks
 from devbox.image.limits import PATH_MAX
 from devbox.image.tarfields import padding, show
 from devbox.image.tarwrite import END, header
-from devbox.image.unpack import OPAQUE, WHITEOUT_PREFIX
 from devbox.system.walk import inner_path, open_beneath
 
 Sink = Callable[[bytes], object]
@@ -125,11 +125,8 @@ class _Packer:
             raise RefusedError(f"a path has more than {PATH_MAX} bytes: {show(shown)}")
         try:
             there = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            if self._choice.whiteouts and name.startswith(WHITEOUT_PREFIX):
-                raise RefusedError(
-                    f"the name {show(shown)} cannot be kept in a layer",
-                    hint="names that start with '.wh.' stand for deletions there",
-                )
+            if self._choice.whiteouts and name.startswith(marks.WHITEOUT_PREFIX):
+                raise marks.unkeepable(show(shown))
             return self._member(parent, name, shown, there)
         except FileNotFoundError:
             return False
@@ -143,8 +140,8 @@ class _Packer:
         if kind == stat.S_IFDIR:
             self._directory(parent, name, shown, there)
             return True
-        if kind == stat.S_IFCHR and there.st_rdev == 0 and self._choice.whiteouts:
-            self._mark(shown.rpartition(b"/")[0], WHITEOUT_PREFIX + name)
+        if self._choice.whiteouts and marks.is_whiteout(there):
+            self._mark(shown.rpartition(b"/")[0], marks.WHITEOUT_PREFIX + name)
         elif kind != stat.S_IFSOCK and not self._known(shown, there):
             if kind == stat.S_IFREG:
                 self._file(parent, name, shown)
@@ -166,8 +163,8 @@ class _Packer:
         path = inner_path(parent, name)
         xattrs = self._xattrs(path)
         self._header(shown + b"/", b"5", there, xattrs=xattrs)
-        if self._choice.whiteouts and _is_opaque(path):
-            self._mark(shown, b".wh..wh..opq")
+        if self._choice.whiteouts and marks.is_opaque(path):
+            self._mark(shown, marks.OPAQUE_NAME)
 
     def _mark(self, directory: bytes, name: bytes) -> None:
         path = directory + b"/" + name if directory else name
@@ -206,26 +203,7 @@ class _Packer:
         self._header(shown, kind[stat.S_IFMT(there.st_mode)], there, link=link, xattrs=xattrs)
 
     def _xattrs(self, path: bytes, *, follow: bool = False) -> dict[bytes, bytes]:
-        try:
-            names = os.listxattr(path, follow_symlinks=follow)
-        except OSError as error:
-            if error.errno == errno.ENOTSUP:
-                return {}
-            raise
-        kept = sorted(os.fsencode(name) for name in names)
-        return {
-            name: os.getxattr(path, name, follow_symlinks=follow)
-            for name in kept
-            if not self._is_of_overlay(name, path)
-        }
-
-    def _is_of_overlay(self, name: bytes, path: bytes) -> bool:
-        if name in (b"trusted.overlay.redirect", b"trusted.overlay.metacopy") and self._choice.whiteouts:
-            raise RefusedError(
-                "a layer depends on the one below it (overlay redirect or metacopy)",
-                hint="mount overlays with redirect_dir=off,metacopy=off",
-            )
-        return name.startswith((b"trusted.overlay.", b"user.overlay."))
+        return marks.attributes(path, follow=follow, alone=self._choice.whiteouts)
 
     def _header(
         self,
@@ -292,12 +270,3 @@ def _step(root: int, old: int, path: list[bytes]) -> int | None:
     if old != root:
         os.close(old)
     return fd
-
-
-def _is_opaque(path: bytes) -> bool:
-    try:
-        return os.getxattr(path, OPAQUE, follow_symlinks=False) == b"y"
-    except OSError as error:
-        if error.errno in (errno.ENODATA, errno.ENOTSUP):
-            return False
-        raise

@@ -21,6 +21,7 @@ from typing import IO, NamedTuple
 
 from devbox.errors import ConflictError, DevboxError, RefusedError, StoreError
 from devbox.image.limits import PATH_MAX, Limits
+from devbox.image.marks import OPAQUE, OPAQUE_NAME, OWN_ATTRIBUTES, WHITEOUT_PREFIX, is_whiteout
 from devbox.image.source import Source
 from devbox.image.tarfields import Entry, padding, show
 from devbox.image.tarread import clean, entries
@@ -34,10 +35,6 @@ from devbox.system.walk import (
     remove_at,
 )
 
-OPAQUE = b"trusted.overlay.opaque"
-WHITEOUT_PREFIX = b".wh."
-_OPAQUE_NAME = b".wh..wh..opq"
-_DROPPED = (b"trusted.overlay.", b"user.overlay.")
 _CACHED_DIRECTORIES = 128
 _MEMORY_OF_DIRECTORIES = 4 << 20
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -138,8 +135,6 @@ class _Writer:
                 self._file(entry, parent, name)
             case b"1":
                 self._hard_link(entry, parent, name)
-            case b"2":
-                self._node(entry, parent, name)
             case b"5":
                 self._make_directory(entry, parent, name)
             case _:
@@ -180,8 +175,6 @@ class _Writer:
     def _remember(self, path: bytes, entry: Entry) -> None:
         uid, gid = self._owner(entry)
         marshal.dump((path, entry.mode, uid, gid, entry.mtime, dict(entry.xattrs)), self._directories)
-
-    # --- directories
 
     def _directory(self, path: bytes) -> int:
         if not path:
@@ -228,7 +221,7 @@ class _Writer:
             there = os.stat(name, dir_fd=parent, follow_symlinks=False)
             if stat.S_ISDIR(there.st_mode):
                 return
-            hidden = self._policy.whiteouts and _is_whiteout(there)
+            hidden = self._policy.whiteouts and is_whiteout(there)
             if implied and not hidden:
                 raise ValueError(f"{show(name)} is not a directory") from None
             self._refuse_other_kind(name)
@@ -237,11 +230,9 @@ class _Writer:
             if hidden:
                 os.setxattr(inner_path(parent, name), OPAQUE, b"y", follow_symlinks=False)
 
-    # --- deletions
-
     def _delete(self, directory: bytes, name: bytes) -> None:
         parent = self._directory(directory)
-        if name == _OPAQUE_NAME:
+        if name == OPAQUE_NAME:
             os.setxattr(inner_path(parent), OPAQUE, b"y")
             return
         if name.startswith(b".wh..wh."):
@@ -274,8 +265,6 @@ class _Writer:
         # a cached descriptor may be of what was just replaced
         while self._open:
             os.close(self._open.popitem()[1])
-
-    # --- everything else
 
     def _file(self, entry: Entry, parent: int, name: bytes) -> None:
         self._source.expect(entry.size)
@@ -386,7 +375,7 @@ def _describe(fd: int, path: bytes, mode: int, uid: int, gid: int, xattrs: Mappi
 def _set_xattrs(path: bytes, xattrs: Mapping[bytes, bytes], *, regular: bool) -> None:
     """`path` is of an open descriptor (`regular`), or its last component is not followed."""
     for name, value in xattrs.items():
-        if name.startswith(_DROPPED):
+        if name.startswith(OWN_ATTRIBUTES):
             continue
         try:
             os.setxattr(path, name, value, follow_symlinks=regular)
@@ -394,7 +383,3 @@ def _set_xattrs(path: bytes, xattrs: Mapping[bytes, bytes], *, regular: bool) ->
             # a file system without this kind of attribute; a capability that is lost would be a surprise
             if error.errno != errno.ENOTSUP or name == b"security.capability":
                 raise
-
-
-def _is_whiteout(there: os.stat_result) -> bool:
-    return stat.S_ISCHR(there.st_mode) and there.st_rdev == 0

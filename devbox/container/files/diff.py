@@ -13,13 +13,13 @@ import stat
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from devbox.image import catalog, layers
+from devbox.image import catalog, layers, marks
 from devbox.model.container import Container
 from devbox.store.database import Store
 from devbox.store.scratch import scratch
 from devbox.system.namespaces import private_mounts
 from devbox.system.syscalls import mount
-from devbox.system.walk import open_beneath, open_root, opened
+from devbox.system.walk import inner_path, open_beneath, open_root, opened
 
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _READ = os.O_RDONLY | os.O_DIRECTORY
@@ -123,7 +123,7 @@ def _compare(upper: int, lower: int, top: bytes, found: Comparison) -> None:
 
 
 def _judge_file(node: _Node, found: Comparison) -> None:
-    if _is_whiteout(node.there):
+    if marks.is_whiteout(node.there):
         if node.before is not None:
             found.changes.append(Change("D", node.path))
     elif node.before is not None:
@@ -173,7 +173,7 @@ def _hidden(upper: int, lower: int, node: _Node) -> list[Change]:
         for fd in (above, below):
             if fd is not None:
                 stack.enter_context(opened(fd))
-        if above is None or below is None or not layers.is_opaque(above):
+        if above is None or below is None or not marks.is_opaque(inner_path(above, b".")):
             return []
         missing = set(os.listdir(below)) - set(os.listdir(above))
         return [Change("D", node.path + b"/" + os.fsencode(name)) for name in missing]
@@ -190,7 +190,7 @@ def _open(root: int, path: bytes) -> int | None:
 
 def _before(below: int | None, name: bytes) -> os.stat_result | None:
     there = None if below is None else _status(below, name)
-    return None if there is None or _is_whiteout(there) else there
+    return None if there is None or marks.is_whiteout(there) else there
 
 
 def _status(directory: int, name: bytes) -> os.stat_result | None:
@@ -198,7 +198,3 @@ def _status(directory: int, name: bytes) -> os.stat_result | None:
         return os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return None
-
-
-def _is_whiteout(there: os.stat_result) -> bool:
-    return stat.S_ISCHR(there.st_mode) and there.st_rdev == 0
