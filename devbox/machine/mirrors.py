@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from devbox.errors import HostError
 from devbox.machine import records, shared, unison
 from devbox.machine.places import MachinePlace
 from devbox.machine.request import Request
@@ -67,18 +68,31 @@ class Mirrors:
 
     def settle(self, wanted: Request, waiting: Callable[[str], None]) -> None:
         """Return when a command may run: what it could see is as it is here. HostError when that cannot be."""
-        command = wanted.invocation.command
-        if command[0] == "internal":
-            return
-        named = " ".join([wanted.cwd, *map(str, wanted.invocation.params.values())])
         for share, mirror in [*self._mirrors.items()]:
-            if command[-1] in _USERS or share.guest in named:
+            if _concerns(share, wanted):
                 mirror.settle(lambda host=share.host: waiting(host))  # type: ignore[misc]
 
     def end(self) -> None:
         """End all."""
         for mirror in [*self._mirrors.values()]:
             mirror.end()
+
+
+def need_broker(place: MachinePlace, wanted: Request) -> None:
+    """HostError for a command that would find old files because nobody keeps the mirrors."""
+    for share in shared.recorded(place):
+        if share.kind == MIRROR and _concerns(share, wanted):
+            raise HostError(
+                f"the mirror of {share.host} is kept by the broker of machine {place.name!r}, and there is none",
+                hint="run this without DEVBOX_NO_BROKER",
+            )
+
+
+def _concerns(share: Planned, wanted: Request) -> bool:
+    command, params = wanted.invocation
+    if command[0] == "internal":
+        return False
+    return command[-1] in _USERS or share.guest in " ".join([wanted.cwd, *map(str, params.values())])
 
 
 def directory(place: MachinePlace, share: Planned) -> str:

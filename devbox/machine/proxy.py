@@ -29,7 +29,7 @@ def run(invocation: Invocation, machine: str, cwd: str, environ: Mapping[str, st
     wanted = Request(invocation, cwd, request.asked_for(invocation, environ), console.terminal(stdin=stdin))
     data = request.encode(wanted)  # a NUL is refused before anything is started
     name = machine or _default()
-    client = _reach(name, environ)
+    client = _reach(name, environ, wanted)
     try:
         ending = client.run(data, wanted.terminal, stdin=stdin)
     except ConnectionLostError as error:
@@ -42,10 +42,10 @@ def run(invocation: Invocation, machine: str, cwd: str, environ: Mapping[str, st
     return ending.code
 
 
-def _reach(name: str, environ: Mapping[str, str]) -> Client:
+def _reach(name: str, environ: Mapping[str, str], wanted: Request) -> Client:
     try:
         client = None if environ.get(broker_link.NEVER) else _through_broker(name)
-        return client or _alone(name)
+        return client or _alone(name, wanted)
     except (MachineGoneError, NotFoundError) as error:
         raise NotReachedError(error.message, hint=error.hint) from error
 
@@ -72,9 +72,10 @@ def _through_broker(name: str) -> Client | None:
     return None
 
 
-def _alone(name: str) -> Client:
-    from devbox.machine import direct
+def _alone(name: str, wanted: Request) -> Client:
+    from devbox.machine import direct, mirrors, places
 
+    mirrors.need_broker(places.machine(name), wanted)
     client = Client(direct.connect(name))
     client.greet()
     return client

@@ -224,6 +224,13 @@ def test_an_emptied_side_empties_no_other_and_a_lost_memory_merges(mirror: Mirro
     assert {path.read_text() for path in mirror.here.glob("second*")} == {"2", "other"}
 
 
+def test_without_a_broker_nothing_runs_with_old_files(mirror: Mirror) -> None:
+    alone = {"DEVBOX_NO_BROKER": "1"}
+    said = mirror.host.fails("run", "-v", f"{mirror.here}:/x", "busybox", "true", env=alone)
+    assert "kept by the broker" in said
+    assert mirror.host.out("ps", "-q", env=alone) == ""
+
+
 def test_a_machine_without_unison_says_so(mirror: Mirror) -> None:
     mirror.settled()
     mirror.host.end_broker()
