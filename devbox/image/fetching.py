@@ -6,15 +6,14 @@ import sys
 
 assert sys.platform == "linux"
 
-import os
 import threading
 from collections.abc import Sequence
 from types import TracebackType
 
-from devbox.errors import DevboxError
+from devbox.errors import DevboxError, RefusedError
+from devbox.image.downloads import Downloads
 from devbox.image.progress import Progress, short
 from devbox.registry.repository import Blob, Repository
-from devbox.system.walk import opened
 
 _AT_ONCE = 3
 _PATIENCE_SECONDS = 1.0
@@ -25,12 +24,17 @@ class _GivenUpError(Exception):
 
 
 class Fetching:
-    """A context manager; the blobs become files of `place`, named by their digests, each checked."""
+    """A context manager; the blobs become files of `downloads`, each checked."""
 
-    def __init__(self, repository: Repository, blobs: Sequence[Blob], place: str, progress: Progress) -> None:
-        self._place = place
+    def __init__(
+        self, repository: Repository, blobs: Sequence[Blob], downloads: Downloads, progress: Progress
+    ) -> None:
+        wanted = {blob.digest: blob for blob in blobs}
+        if any(blob.size != wanted[blob.digest].size for blob in blobs):
+            raise RefusedError("the manifest gives a blob two sizes")
+        self._files = {digest: downloads.take(blob) for digest, blob in wanted.items()}
         self._progress = progress
-        self._waiting = list(dict.fromkeys(blobs))
+        self._waiting = list(wanted.values())
         self._results: dict[str, BaseException | None] = {}
         self._changed = threading.Condition()
         self._ended = False
@@ -53,13 +57,13 @@ class Fetching:
             thread.join(_PATIENCE_SECONDS)  # one that hangs at the registry ends with this process
 
     def wait_for(self, blob: Blob) -> str:
-        """The name of a blob's file, once it is complete; raises what kept it from coming."""
+        """The path of a blob's file, once it is complete; raises what kept it from coming."""
         with self._changed:
             self._changed.wait_for(lambda: blob.digest in self._results or self._failed() is not None)
             error = self._failed()
         if error is not None:
             raise error
-        return _name(blob)
+        return self._files[blob.digest][0]
 
     def _failed(self) -> BaseException | None:
         return next((error for error in self._results.values() if error is not None), None)
@@ -99,11 +103,5 @@ class Fetching:
                 raise _GivenUpError
             self._progress.advance(key, size)
 
-        path = f"{self._place}/{_name(blob)}"
-        with opened(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)) as fd:
-            repository.fetch(blob, fd, advance)
+        repository.fetch(blob, self._files[blob.digest][1], advance)
         self._progress.state(key, "Download complete")
-
-
-def _name(blob: Blob) -> str:
-    return blob.digest.removeprefix("sha256:")

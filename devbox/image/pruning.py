@@ -9,7 +9,7 @@ assert sys.platform == "linux"
 from collections.abc import Callable
 from typing import NamedTuple
 
-from devbox.image import catalog, gc, versions
+from devbox.image import catalog, downloads, gc, versions
 from devbox.model.image import Image
 from devbox.store.database import Store
 
@@ -43,6 +43,7 @@ def prune(store: Store, wanted: Wanted, *, named: bool, keep: int = versions.KEP
         for image_id in bare:
             if image_id not in needed:
                 lines += catalog.delete(store, db, image_id)
+    downloads.sweep(store.root.downloads)
     collected = gc.collect(store)
     lines += [f"Deleted: {diff_id}" for diff_id in collected.diff_ids]
     kept = sum(image_id in needed for image_id in bare)

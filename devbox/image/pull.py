@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from devbox.image import aside, catalog, config, forms, layers, load, remote
 from devbox.image.archive import DirectoryArchive
+from devbox.image.downloads import Downloads
 from devbox.image.fetching import Fetching
 from devbox.image.manifests import Blob as Stored
 from devbox.image.progress import Progress, short
@@ -69,10 +70,16 @@ def _take(store: Store, repository: Repository, found: RemoteImage, how: How) ->
     """Have an image in the store, and the reference mean it; its id, and whether that is news."""
     diff_ids = config.parse(found.document).diff_ids
     blobs = dict(zip(diff_ids, found.layers, strict=True))
-    with scratch(store.root, "pull") as place, load.missing(store, list(blobs)) as absent:
+    with (
+        scratch(store.root, "pull") as place,
+        Downloads(store.root) as downloads,
+        load.missing(store, list(blobs)) as absent,
+    ):
         for diff_id, blob in blobs.items():
             how.progress.state(short(blob.digest), "Pulling fs layer" if diff_id in absent else "Already exists")
-        prepared = _fetch(repository, {diff_id: blobs[diff_id] for diff_id in absent}, place, how.progress)
+        prepared = _fetch(
+            repository, {diff_id: blobs[diff_id] for diff_id in absent}, place, downloads, how.progress
+        )
         layers.sync(store)
         with store.transaction() as db:
             made = layers.record(store, db, prepared)
@@ -111,23 +118,21 @@ def _name_aside(
 
 
 def _fetch(
-    repository: Repository, wanted: Mapping[str, Blob], place: str, progress: Progress
+    repository: Repository, wanted: Mapping[str, Blob], place: str, downloads: Downloads, progress: Progress
 ) -> list[layers.Prepared]:
     """Fetch and unpack layers, by diff_id, into directories of `place`: one is unpacked while others come."""
     prepared = []
-    os.makedirs(place + "/blobs")
-    with Fetching(repository, list(wanted.values()), place + "/blobs", progress) as fetching:
+    with Fetching(repository, list(wanted.values()), downloads, progress) as fetching:
         for number, (diff_id, blob) in enumerate(wanted.items()):
-            name = fetching.wait_for(blob)
+            path = fetching.wait_for(blob)
             progress.state(short(blob.digest), "Extracting")
-            prepared.append(_unpack(place, name, diff_id, f"{place}/{number}"))
+            prepared.append(_unpack(path, diff_id, f"{place}/{number}"))
             progress.state(short(blob.digest), "Pull complete")
     return prepared
 
 
-def _unpack(place: str, name: str, diff_id: str, target: str) -> layers.Prepared:
+def _unpack(path: str, diff_id: str, target: str) -> layers.Prepared:
+    directory, name = os.path.split(path)
     with contextlib.ExitStack() as stack:
-        archive = DirectoryArchive(stack.enter_context(opened(open_root(place + "/blobs"))), stack)
-        prepared = load.unpack_layer(archive, Stored(name), diff_id, target)
-    os.unlink(f"{place}/blobs/{name}")
-    return prepared
+        archive = DirectoryArchive(stack.enter_context(opened(open_root(directory))), stack)
+        return load.unpack_layer(archive, Stored(name), diff_id, target)

@@ -32,6 +32,7 @@ MANIFEST_TYPES = (
 DOCUMENT_MAX = 4 << 20
 _LISTING_MAX = 16 << 20
 _TAGS_MAX = 100_000
+_PIECE = 1 << 20
 _NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 
 
@@ -109,13 +110,22 @@ class Repository:
         return answer.data
 
     def fetch(self, blob: Blob, fd: int, advance: Advance) -> None:
-        """Write a blob to a file, checked; a cut line is taken up where it broke."""
+        """Write a blob to a file, checked; a cut line is taken up where it broke.
+
+        The file may have a beginning of the blob already, from a line that broke before.
+        """
         got = _Got(fd, advance)
+        found = got.take_up(blob.size)
         self.client.attempts(lambda: self._fetch_from(blob, got), progress=lambda: got.size)
+        if found and not got.restarted and "sha256:" + got.hasher.hexdigest() != blob.digest:
+            got.restart()  # what was found may have lost its last blocks with the power
+            self.client.attempts(lambda: self._fetch_from(blob, got), progress=lambda: got.size)
         self._check(blob, got.size, got.hasher.hexdigest())
 
     def _fetch_from(self, blob: Blob, got: _Got) -> None:
         """The rest of a blob."""
+        if got.size == blob.size and got.size:
+            return
         headers = {"Range": f"bytes={got.size}-"} if got.size else {}
         response = self.client.open(Asked("GET", f"{self._base}/blobs/{blob.digest}", headers), (200, 206))
         begins = response.headers.get("Content-Range", "").startswith(f"bytes {got.size}-")
@@ -219,6 +229,7 @@ class _Got:
         self._fd = fd
         self._advance = advance
         self.size = 0
+        self.restarted = False
         self.hasher = hashlib.sha256()
 
     def take(self, data: bytes) -> None:
@@ -227,8 +238,20 @@ class _Got:
         self.size += len(data)
         self._advance(len(data))
 
+    def take_up(self, most: int) -> int:
+        """Go on after what the file has, unless that is too much; how much it is."""
+        while data := os.read(self._fd, _PIECE):
+            self.hasher.update(data)
+            self.size += len(data)
+        self._advance(self.size)
+        found = self.size
+        if found > most:
+            self.restart()
+        return found
+
     def restart(self) -> None:
-        """The registry cannot send the rest alone."""
+        """Begin anew: the registry cannot send the rest alone."""
+        self.restarted = True
         self._advance(-self.size)
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)

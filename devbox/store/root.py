@@ -48,6 +48,11 @@ class Root(NamedTuple):
         return self.state + "/blobs"
 
     @property
+    def downloads(self) -> str:
+        """Blobs that a registry is sending, or was when its line broke: <hex>."""
+        return self.state + "/downloads"
+
+    @property
     def layers(self) -> str:
         """Unpacked layers: <row id>/diff."""
         return self.state + "/layers"

@@ -49,6 +49,10 @@ def refuse(box: Box, liar: Liar, *said: str) -> None:
         assert db.execute("SELECT (SELECT count(*) FROM images) + (SELECT count(*) FROM tags)").fetchone() == (0,)
     for directory in ("layers", "tmp", "blobs/sha256"):
         assert os.listdir(box.root / directory) == []
+    kept = os.listdir(box.root / "downloads") if (box.root / "downloads").exists() else []
+    assert not kept or "it was tried" in error or "nothing answers" in error, "only what a broken line has left"
+    box("image", "prune", "-f")
+    assert not kept or os.listdir(box.root / "downloads") == []
 
 
 def instead(data: bytes, size: int = -1, number: int = 0) -> Act:
@@ -312,6 +316,37 @@ def test_a_pull_that_is_killed_leaves_nothing(box: Box, liar: Liar) -> None:
         box("images")
         assert not [path for path in (box.root / "tmp").iterdir() if any(path.iterdir())]
         assert box.out("check") == "the store is in order"
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_another_pull_goes_on_where_the_line_broke(box: Box, liar: Liar, spoilt: bool) -> None:
+    """The first pull ends without the second half of a layer; what is kept of it is not trusted."""
+    begins: list[str] = []
+
+    def cut(handler: Handler) -> None:
+        begins.append(handler.headers.get("Range", ""))
+        if begins[0]:
+            handler.blob(FILE)
+            return
+        if len(begins) == 1:
+            handler.reply(200, FILE[:20_000], size=len(FILE))
+        handler.cut()
+
+    liar.answers[liar.blob_path()] = cut
+    error = box.fails("pull", "-q", f"{liar.host}/x:1", env=IMPATIENT)
+    assert "it was tried" in error
+    kept = {path.name: path.stat() for path in (box.root / "downloads").iterdir()}
+    assert kept[liar.layers[1]["digest"][7:]].st_size == len(OTHER), "this one came whole"
+    if spoilt:
+        path = box.root / "downloads" / liar.layers[0]["digest"][7:]
+        path.write_bytes(bytes(30_000))
+    begins[:] = ["x"]
+    whole = liar.requests(liar.blob_path(1))
+    box("pull", "-q", f"{liar.host}/x:1", env=IMPATIENT)
+    assert begins[1:] == (["bytes=30000-", ""] if spoilt else ["bytes=20000-"])
+    assert liar.requests(liar.blob_path(1)) == whole, "it is not fetched again"
+    assert os.listdir(box.root / "downloads") == []
+    box("rmi", f"{liar.host}/x:1")
 
 
 def test_an_upload_that_breaks_is_begun_again(box: Box) -> None:
