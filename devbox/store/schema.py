@@ -223,4 +223,14 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX tag_platforms_image ON tag_platforms(image_id);
     ALTER TABLE images ADD COLUMN annotations_json TEXT NOT NULL DEFAULT '{}';  -- of `build --annotation`
     """,
+    """
+    CREATE TABLE layer_uploads (                      -- that are under way, or were when the line broke
+        repository TEXT NOT NULL,                     -- docker.io/library/busybox
+        layer_id   INTEGER NOT NULL REFERENCES layers(id) ON DELETE CASCADE,
+        method     TEXT NOT NULL,                     -- gzip, zstd
+        location   TEXT NOT NULL,                     -- where the registry takes the rest
+        PRIMARY KEY (repository, layer_id, method)
+    ) STRICT;
+    CREATE INDEX layer_uploads_layer ON layer_uploads(layer_id);
+    """,
 )
