@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what devbox needs on Debian 12 or later: provision/debian.sh engine|test|machine, or lists the set with
+# Installs what devbox needs on Debian 12 or later: provision/debian.sh engine|test|machine|box, or lists the set with
 # provision/debian.sh list SET
 # Idempotent: packages that are there are left alone, and apt is not called at all when none is missing.
 set -euo pipefail
@@ -16,9 +16,10 @@ engine=(
 )
 machine=(
     vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils  # runs virtual machines
-    mmdebstrap e2fsprogs lz4 openssh-client mtools fdisk grub-pc-bin grub-efi-amd64-bin         # builds the box
-    unison                                                                                    # mirrors
+    openssh-client unison                                                                     # reaches them; mirrors
 )
+box=(python3 mmdebstrap e2fsprogs lz4 qemu-utils mtools fdisk grub-common)  # builds box files
+case "$(dpkg --print-architecture 2>/dev/null)" in amd64) box+=(grub-pc-bin grub-efi-amd64-bin) ;; esac
 development=(
     shellcheck strace skopeo umoci runc docker-registry podman iproute2 e2fsprogs openssh-server fish csh unison inotify-tools
     curl tmux gcc libc6-dev vagrant vagrant-libvirt
@@ -134,8 +135,9 @@ packages() {
     case "$1" in
         engine) printf '%s\n' "${engine[@]}" ;;
         test) printf '%s\n' "${engine[@]}" "${development[@]}" ;;
-        machine) printf '%s\n' "${machine[@]}" ;;
-        *) fail "unknown set '$1': use engine, test or machine" ;;
+        machine) printf '%s\n' "${machine[@]}" "${box[@]}" ;;
+        box) printf '%s\n' "${box[@]}" ;;
+        *) fail "unknown set '$1': use engine, test, machine or box" ;;
     esac
 }
 
