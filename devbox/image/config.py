@@ -8,7 +8,7 @@ assert sys.platform == "linux"
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from devbox.errors import RefusedError
@@ -21,6 +21,8 @@ LAYERS_MAX = 250
 """what overlayfs mounts with one page of options, each layer named in up to 15 bytes"""
 _HISTORY_MAX = 10_000
 _LIST_MAX = 10_000
+_EXPOSED_MAX = 3 << 16
+"""every port of three protocols"""
 _WHAT = "the image's config"
 _PORT = r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?"
 _TIME = (
@@ -172,7 +174,7 @@ def _config(fields: Mapping[str, Any]) -> ImageConfig:
         env=tuple(item for item in _words(fields, "Env") if item.find("=") > 0),
         working_dir=_text(fields, "WorkingDir"),
         user=_text(fields, "User"),
-        exposed=tuple(sorted({port for text in _object(fields, "ExposedPorts") for port in _ports(text)})),
+        exposed=tuple(sorted(_exposed(_object(fields, "ExposedPorts")))),
         volumes=tuple(_volume(path) for path in _object(fields, "Volumes")),
         labels=_labels(fields),
         stop_signal=_text(fields, "StopSignal"),
@@ -233,6 +235,19 @@ def _number(fields: Mapping[str, Any], key: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
         raise _wrong(key, "a number")
     return value
+
+
+def _exposed(texts: Iterable[str]) -> set[str]:
+    """ "80/tcp", ranges taken apart; thousands of ranges, each of all ports, must not take minutes."""
+    found: set[str] = set()
+    count = 0
+    for text in texts:
+        ports = _ports(text)
+        found.update(ports)
+        count += len(ports)
+        if count > _EXPOSED_MAX:
+            raise RefusedError(f"{_WHAT} exposes more than {_EXPOSED_MAX} ports")
+    return found
 
 
 def _ports(text: str) -> list[str]:

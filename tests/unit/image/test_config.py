@@ -56,6 +56,13 @@ def test_all_that_docker_writes() -> None:
     assert read.history == (HistoryEntry(created_by="RUN x", empty_layer=True), HistoryEntry())
 
 
+def test_ranges_of_ports_do_not_add_up_for_ever() -> None:
+    every = {f"1-65535/{protocol}": {} for protocol in ("tcp", "udp", "sctp")}
+    assert len(config.parse(document({"ExposedPorts": every})).config.exposed) == 3 * 65535
+    with pytest.raises(RefusedError, match="exposes more than"):
+        config.parse(document({"ExposedPorts": {**every, "1-65534": {}}}))
+
+
 def test_nulls_are_nothing() -> None:
     keys = ("Cmd", "Env", "Labels", "Volumes", "ExposedPorts", "Entrypoint", "Healthcheck", "OnBuild", "User")
     assert config.parse(document(dict.fromkeys(keys))).config == config.parse(document({})).config
