@@ -71,27 +71,27 @@ class Writer:
 
 def replay(path: str, tree: int, write: Sink) -> None:
     """Write the recorded stream with contents from the directory `tree`; StoreError when something is gone."""
-    try:
-        for kind, data, offset, size in _records(path):
-            if kind == _RAW:
-                write(data)
-            else:
-                _content(tree, data, offset, size, write)
-    except (zlib.error, struct.error) as error:
-        raise StoreError(f"{path} is damaged", hint="run 'devbox check --repair'") from error
+    for kind, data, offset, size in _records(path):
+        if kind == _RAW:
+            write(data)
+        else:
+            _content(tree, data, offset, size, write)
 
 
 def length(path: str) -> int:
-    """How many bytes `replay` writes."""
+    """How many bytes `replay` writes; StoreError for a damaged frame."""
     return sum(len(data) if kind == _RAW else size for kind, data, _, size in _records(path))
 
 
 def _records(path: str) -> Iterator[tuple[int, bytes, int, int]]:
     with opened(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as fd:
         stream = _Inflated(fd)
-        while head := stream.read(_RECORD.size):
-            kind, length, offset, size = _RECORD.unpack(head)
-            yield kind, stream.read(length), offset, size
+        try:
+            while head := stream.read(_RECORD.size):
+                kind, length, offset, size = _RECORD.unpack(head)
+                yield kind, stream.read(length), offset, size
+        except (zlib.error, struct.error) as error:
+            raise StoreError(f"{path} is damaged", hint="run 'devbox check --repair'") from error
 
 
 class _Inflated:

@@ -120,3 +120,5 @@ def test_a_cut_frame_is_told_of(cut: int, tmp_path: Path, tar: Make, member: Mak
     path.write_bytes(path.read_bytes()[:-cut])
     with opened(open_root(str(tmp_path / "tree"))) as root, pytest.raises(StoreError, match="damaged"):
         frame.replay(str(path), root, lambda _: None)
+    with pytest.raises(StoreError, match="damaged"):
+        frame.length(str(path))
