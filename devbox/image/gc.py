@@ -15,7 +15,6 @@ from typing import NamedTuple
 from devbox.image import layers
 from devbox.store.database import Store
 from devbox.store.scratch import scratch
-from devbox.system.walk import open_root, opened, remove_at
 
 
 class Collected(NamedTuple):
@@ -34,9 +33,8 @@ def collect(store: Store) -> Collected:
             ids = [(row["id"],) for row in rows]
             db.executemany("DELETE FROM layers WHERE id = ?", ids)
         _move([f"{store.root.layers}/{row['id']}" for row in rows], trash)
-        _empty(trash)
-        for row in rows:
-            _forget_lock(store, row["id"])
+    for row in rows:
+        _forget_lock(store, row["id"])
     discard_surplus(store)
     return Collected(tuple(row["diff_id"] for row in rows if row["diff_id"]), sum(row["size"] for row in rows))
 
@@ -72,11 +70,10 @@ def surplus(store: Store) -> list[str]:
 
 def discard_surplus(store: Store) -> list[str]:
     """Delete what no row names; to be called when scratch directories of dead processes were found."""
-    with scratch(store.root, "gc") as trash:
-        with store.transaction():  # nobody is between renaming a layer into place and recording it
-            found = surplus(store)
-            _move(found, trash)
-        _empty(trash)
+    # in a transaction nobody is between renaming a layer into place and recording it
+    with scratch(store.root, "gc") as trash, store.transaction():
+        found = surplus(store)
+        _move(found, trash)
     return found
 
 
@@ -84,12 +81,6 @@ def _move(paths: Iterable[str], trash: str) -> None:
     for number, path in enumerate(paths):
         with contextlib.suppress(FileNotFoundError):
             os.rename(path, f"{trash}/{number}")
-
-
-def _empty(trash: str) -> None:
-    with opened(open_root(trash)) as directory:
-        for name in os.listdir(trash):
-            remove_at(directory, name)
 
 
 def _forget_lock(store: Store, layer_id: int) -> None:
