@@ -46,7 +46,7 @@ class _Archives(NamedTuple):
 def for_release(release: str) -> list[str]:
     """Lines of a sources.list for a release, with the mirrors that this machine uses for Debian.
 
-    None when this machine knows of no archive: mmdebstrap has one of its own then.
+    Empty when this machine knows of no archive: mmdebstrap has one of its own then.
     """
     own = _archives(_configured())
     debians = _archives(one_line(_read(_EXAMPLE)))

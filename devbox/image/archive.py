@@ -21,7 +21,7 @@ from devbox.image.strictjson import SIZE_MAX
 from devbox.image.tarfields import padding
 from devbox.image.tarread import entries
 from devbox.system.files import write_all
-from devbox.system.walk import open_beneath, open_root, opened
+from devbox.system.walk import FAULTS, open_beneath, open_root, opened
 
 _ENTRIES_MAX = 50_000
 _NAMES_MAX = 8 << 20
@@ -95,7 +95,9 @@ class DirectoryArchive(Archive):
     def _open(self, name: str) -> Member | None:
         try:
             fd = open_beneath(self._root, name, os.O_RDONLY | os.O_NONBLOCK)
-        except OSError:
+        except OSError as error:
+            if error.errno in FAULTS:
+                raise
             return None
         self._stack.callback(os.close, fd)
         there = os.fstat(fd)
