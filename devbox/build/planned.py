@@ -1,5 +1,9 @@
 """What a build plans with and comes to: the wish, bases, stages (types only)."""
 
+import sys
+
+assert sys.platform == "linux"
+
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 from typing import NamedTuple
 
 from devbox.errors import UsageError

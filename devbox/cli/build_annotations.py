@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import re
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -205,7 +205,7 @@ def test_a_document_must_fit_its_layers(store: Store) -> None:
     with pytest.raises(StoreError, match="gone"):
         catalog.add(store, document, [layer_id + 1], reason="test")
     with pytest.raises(RefusedError):
-        catalog.add(store, b"{}", [], reason="test")
+        catalog.add(store, b"[]", [], reason="test")
     assert catalog.every(store) == []
 
 
