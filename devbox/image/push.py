@@ -6,6 +6,7 @@ import sys
 
 assert sys.platform == "linux"
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from devbox.image.pull import How
 from devbox.image.squeeze import Squeezed
 from devbox.model.image import Image
 from devbox.model.reference import Reference, familiar, parse_tagged
-from devbox.registry.repository import Blob, Repository, itself
+from devbox.registry.repository import Blob, Repository, Session, itself
 from devbox.store.database import Store
 
 _CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -147,9 +148,26 @@ def _send(store: Store, repository: Repository, layer: int, diff_id: str, how: H
             how.progress.advance(key, -sent)
             raise
 
-    repository.upload(pieces, lambda: stream.digest)
+    with _upload(store, repository.reference.repository, layer, how.compression) as session:
+        repository.upload(pieces, lambda: stream.digest, session)
     how.progress.state(key, "Pushed")
     return Blob(stream.digest, stream.size, forms.media_type(how.compression))
+
+
+@contextlib.contextmanager
+def _upload(store: Store, repository: str, layer: int, method: str) -> Iterator[Session]:
+    """The upload of a layer, which another push may have begun; it is forgotten at its good end."""
+    key = (repository, layer, method)
+    where = "WHERE repository = ? AND layer_id = ? AND method = ?"
+    known = store.db.execute(f"SELECT location FROM layer_uploads {where}", key).fetchone()
+
+    def keep(location: str) -> None:
+        with store.transaction(durable=False) as db:
+            db.execute("INSERT OR REPLACE INTO layer_uploads VALUES (?, ?, ?, ?)", (*key, location))
+
+    yield Session(known["location"] if known else "", keep)
+    with store.transaction(durable=False) as db:
+        db.execute(f"DELETE FROM layer_uploads {where}", key)
 
 
 def _manifest(store: Store, repository: Repository, image: Image, how: How) -> bytes:

@@ -6,13 +6,14 @@ import sys
 
 assert sys.platform == "linux"
 
+import functools
 import hashlib
 import http.client
 import json
 import os
 import re
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from devbox.errors import NotFoundError, RefusedError, RegistryError
@@ -51,6 +52,22 @@ class Blob(NamedTuple):
     digest: str
     size: int
     media_type: str = ""
+
+
+class Session:
+    """An upload, over all attempts; who keeps its location can go on with it in another process."""
+
+    def __init__(self, location: str = "", keep: Callable[[str], object] = lambda _: None) -> None:
+        self.location = location
+        self.had = 0
+        """bytes that the registry has"""
+        self._keep = keep
+
+    def move(self, location: str, had: int) -> None:
+        """Go on elsewhere, after so many bytes."""
+        if location != self.location:
+            self._keep(location)
+        self.location, self.had = location, had
 
 
 Advance = Callable[[int], object]
@@ -183,20 +200,52 @@ class Repository:
             self.upload(lambda: [data], lambda: digest)
         return digest
 
-    def upload(self, body: Body, digest: Callable[[], str]) -> None:
-        """Send a blob in pieces; its digest is asked for when all of them are gone."""
-        self.client.attempts(lambda: self._upload(body, digest))
+    def upload(self, body: Body, digest: Callable[[], str], session: Session | None = None) -> None:
+        """Send a blob in pieces; its digest is asked for when all of them are gone.
 
-    def _upload(self, body: Body, digest: Callable[[], str]) -> None:
-        begun = self.client.open(Asked("POST", f"{self._base}/blobs/uploads/", {"Content-Length": "0"}), (202,))
-        self.client.read(begun, DOCUMENT_MAX)
+        Where the registry tells how much of it has come, the rest alone is sent after a line that broke.
+        """
+        session = session or Session()
+        self.client.attempts(lambda: self._upload(body, digest, session), progress=lambda: session.had)
+
+    def _upload(self, body: Body, digest: Callable[[], str], session: Session) -> None:
+        location = self._continued(session) or self._begun(session)
         kind = {"Content-Type": "application/octet-stream"}
-        sent = self.client.open(Asked("PATCH", self._location(begun.headers), kind, body), (202, 204))
-        self.client.read(sent, DOCUMENT_MAX)
-        location = self._location(sent.headers)
-        joint = "&" if "?" in location else "?"
-        ended = location + joint + urllib.parse.urlencode({"digest": digest()})
-        self.client.read(self.client.open(Asked("PUT", ended, {"Content-Length": "0"}), (201, 204)), DOCUMENT_MAX)
+        rest = functools.partial(_without, body, session.had)
+        try:
+            sent = self.client.open(Asked("PATCH", location, kind, rest), (202, 204))
+            self.client.read(sent, DOCUMENT_MAX)
+            location = self._location(sent.headers)
+            joint = "&" if "?" in location else "?"
+            ended = location + joint + urllib.parse.urlencode({"digest": digest()})
+            self.client.read(
+                self.client.open(Asked("PUT", ended, {"Content-Length": "0"}), (201, 204)), DOCUMENT_MAX
+            )
+        except (NotFoundError, RegistryError):
+            if not session.had:
+                raise
+            session.move("", 0)  # what it had was perhaps the beginning of something else
+            self._upload(body, digest, session)
+
+    def _begun(self, session: Session) -> str:
+        """Where a new upload goes."""
+        asked = Asked("POST", f"{self._base}/blobs/uploads/", {"Content-Length": "0"})
+        location = self._location(self.client.ask(asked, expect=(202,), most=DOCUMENT_MAX).headers)
+        session.move(location, 0)
+        return location
+
+    def _continued(self, session: Session) -> str:
+        """Where an upload that was begun goes on; "" when the registry does not tell."""
+        if not session.location:
+            return ""
+        try:
+            answer = self.client.ask(Asked("GET", session.location), expect=(204,), most=DOCUMENT_MAX)
+            location = self._location(answer.headers)
+        except (NotFoundError, RegistryError):
+            return ""
+        had = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", answer.headers.get("Range", ""))
+        session.move(location, int(had[1]) + 1 if had and had[1] != "0" else 0)
+        return location
 
     def _location(self, headers: http.client.HTTPMessage) -> str:
         """Where an upload goes on: a path here, or a whole URL elsewhere."""
@@ -220,6 +269,14 @@ class Repository:
     def tags(self) -> list[str]:
         """All tags."""
         return listed(self.client, f"{self._base}/tags/list", "tags")
+
+
+def _without(body: Body, skip: int) -> Iterator[bytes]:
+    """A body without its first bytes."""
+    for piece in body():
+        if rest := piece[skip:]:
+            yield rest
+        skip = max(0, skip - len(piece))
 
 
 class _Got:

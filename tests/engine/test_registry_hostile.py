@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -347,6 +348,64 @@ def test_another_pull_goes_on_where_the_line_broke(box: Box, liar: Liar, spoilt:
     assert liar.requests(liar.blob_path(1)) == whole, "it is not fetched again"
     assert os.listdir(box.root / "downloads") == []
     box("rmi", f"{liar.host}/x:1")
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_another_push_sends_the_rest(box: Box, other: bool) -> None:
+    """The registry tells what it has of an upload; that this was not of another layer, the digest shows."""
+    layout = Layout()
+    layout.list(layout.image([FILE]), "app:1")
+    box("load", "-q", "-i", str(layout.write(box.root.parent / f"rest-{other}")))
+    liar = Liar([FILE])
+    state: dict[str, bytearray] = {}
+    broken = True
+
+    def upload(handler: Handler) -> None:
+        if handler.command == "POST":
+            name = f"/up/{len(state)}"
+            state[name] = bytearray()
+            liar.answers[name] = upload
+            handler.reply(202, b"", {"Location": name})
+            return
+        has = state[handler.path.partition("?")[0]]
+        headers = {"Location": handler.path, "Range": f"0-{len(has) - 1}"}
+        if handler.command == "GET":
+            handler.reply(204 if has else 404, b"", headers)
+        elif handler.command == "PUT":
+            fits = f"digest={urllib.parse.quote(sha256(bytes(has)), safe='')}" in handler.path
+            handler.reply(201 if fits else 400, b"{}")
+        else:
+            while length := int(handler.rfile.readline(), 16):
+                has += handler.rfile.read(length)
+                handler.rfile.readline()
+                if broken:
+                    del has[20_000:]
+                    handler.cut()
+                    return
+            handler.rfile.readline()
+            handler.reply(202, b"", headers)
+
+    def put(handler: Handler) -> None:
+        handler.rfile.read(int(handler.headers["Content-Length"]))
+        handler.reply(201)
+
+    with serving(liar):
+        name = f"{liar.host}/y:1"
+        box("tag", "app:1", name)
+        liar.answers |= {"/v2/y/blobs/uploads/": upload, "/v2/y/manifests/1": put}
+        assert "it was tried" in box.fails("push", name, env=IMPATIENT)
+        assert list(state) == ["/up/0"], "each attempt goes on with it"
+        assert len(state["/up/0"]) == 20_000
+        broken = False
+        if other:
+            state["/up/0"][:] = b"z" * 20_000
+        patches = liar.requests("/up/0")
+        box("push", name)
+        assert len(liar.requests("/up/0")) > len(patches)
+        assert len(state) == 1 + other, "the layer again where what was there was another's"
+    with contextlib.closing(sqlite3.connect(box.root / "state.db")) as db:
+        assert db.execute("SELECT count(*) FROM layer_uploads").fetchone() == (0,)
+    box("image", "prune", "-af")
 
 
 def test_an_upload_that_breaks_is_begun_again(box: Box) -> None:
