@@ -526,6 +526,20 @@ def bomb_archive(kind: str, head: bytes) -> bytes:
     return made.tar()
 
 
+def test_large_attributes_of_directories_do_not_fill_the_memory(refuse: Refuser) -> None:
+    """Directories get theirs last, so that until then they must be kept somewhere: 300 MB of them."""
+    info, _ = member("d", type=DIRECTORY, pax_headers={"SCHILY.xattr.user.x": "x" * 60_000})
+    entries = gzip.compress(info.tobuf(tarfile.PAX_FORMAT), 1) * 5000
+    made = Layout()
+    document = config([], rootfs={"type": "layers", "diff_ids": ["sha256:" + "0" * 64]})
+    made.list(made.image([], document=document, layers=[made.blob(entries, LAYER + "+gzip")]))
+    refuse.load(made.tar())
+
+
+def test_long_names_do_not_fill_the_memory(refuse: Refuser) -> None:
+    assert "names" in refuse.load(tar(*(member(f"{number:04}" + "n/" * 2000 + "f") for number in range(2200))))
+
+
 @pytest.mark.parametrize("kind", ZEROS)
 def test_a_bomb_of_one_file_stops_before_it_is_written(refuse: Refuser, kind: str) -> None:
     header = patched(124, base256(1 << 40))[:512]

@@ -92,6 +92,14 @@ def test_caps_hold_and_the_newest_lines_are_kept_in_order(box: Box, name: str) -
     assert box.out("logs", "-n", "3000", name).splitlines() == [str(number) for number in numbers[-3000:]]
 
 
+def test_a_log_is_capped_though_nobody_asked(box: Box, name: str) -> None:
+    box("run", "-d", "--name", name, "busybox", "sh", "-c", "yes 'a line that is repeated' | head -c 40000000")
+    box("wait", name)
+    sizes = [file.stat().st_size for file in directory(box, name).iterdir() if file.name not in ("lock", "state")]
+    assert len(sizes) == 3
+    assert 20_000_000 < sum(sizes) <= 30_100_000
+
+
 def test_follow_sees_every_line_across_rotations_and_ends_with_the_container(box: Box, name: str) -> None:
     script = "for n in $(seq 1 40); do seq -s ' ' 1 200; sleep 0.01; echo end $n; done"
     box(

@@ -314,6 +314,12 @@ def test_unknown_types_are_refused(place: Any, tar: Tar, member: M) -> None:
 def test_bytes_and_entries_stop_at_their_limits(place: Any, tar: Tar, member: M) -> None:
     with pytest.raises(RefusedError, match="more than 10000 bytes"):
         place.unpack(tar(member("f", b"x" * 20_000)), limits=Limits(size=10_000))
+    large = bytearray(tar(member("f", b"x" * 20_000)))
+    large[124:136] = b"%011o\0" % (1 << 32)
+    large[148:156] = b"%06o\0 " % (sum(large[:148]) + sum(large[156:512]) + 8 * 32)
+    with pytest.raises(RefusedError, match="more than"):
+        place.unpack(bytes(large), limits=Limits(size=1 << 20))
+    assert os.listdir(place.path) == []  # told before a byte of it is written
     many = tar(*(member(f"f{n}") for n in range(20)))
     with pytest.raises(RefusedError, match="more than 10 entries"):
         place.unpack(many, limits=Limits(entries=10))
