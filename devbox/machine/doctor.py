@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 from devbox.errors import DevboxError, HostError
-from devbox.machine import connection, inside, places, records, shared, shares
+from devbox.machine import connection, inside, places, records, shared, sharekinds, shares
 from devbox.machine.driver import Endpoint
 from devbox.machine.places import MachinePlace
 from devbox.machine.settings import MachineSettings
@@ -188,7 +188,8 @@ def _shares(settings: MachineSettings, place: MachinePlace) -> Found:
     if os.path.exists(place.shares) and set(wanted) != set(mounted):
         yield "warning", "its shares are not those of the settings yet", f"devbox machine restart {settings.name}"
     for share in wanted:
-        yield "ok", f"shares {share.host} as {share.guest} by {share.kind}", ""
+        why = "" if share.kind == shared.MIRROR else f": {sharekinds.chosen(settings).why}"
+        yield "ok", f"shares {share.host} as {share.guest} by {share.kind}{why}", ""
 
 
 def _files(place: MachinePlace, known: Endpoint | None) -> Found:

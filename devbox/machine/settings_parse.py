@@ -15,7 +15,7 @@ from devbox.machine import hostpath, mountmap, places
 from devbox.machine.mountmap import Share
 
 PROVIDERS = ("virtualbox", "libvirt", "qemu", "vmware_desktop", "parallels", "hyperv")
-SHARE_KINDS = ("9p", "virtualbox", "vmware", "parallels", "smb")
+SHARE_KINDS = ("9p", "virtiofs", "nfs", "rsync", "virtualbox", "smb", "vmware", "parallels")
 _MEMORY = re.compile(r"(\d+)([mg])(?:i?b)?", re.IGNORECASE)
 _DISK = re.compile(r"(\d{1,6})g(?:i?b)?", re.IGNORECASE)
 _DISK_MAX = 65536

@@ -12,25 +12,18 @@ import sys
 from collections.abc import Sequence
 
 from devbox.errors import HostError, NotFoundError, StateError
-from devbox.machine import hostfiles, inside, mountmap, records, shared
+from devbox.machine import hostfiles, inside, mountmap, records, shared, sharekinds
 from devbox.machine.driver import Endpoint
 from devbox.machine.mountmap import Share
 from devbox.machine.places import MachinePlace
 from devbox.machine.settings import MachineSettings
 from devbox.machine.shared import Planned
 
-_BEST = {
-    "libvirt": "9p",
-    "virtualbox": "virtualbox",
-    "vmware_desktop": "vmware",
-    "parallels": "parallels",
-    "hyperv": "smb",
-}
-OURS = ("9p",)
-"""kinds that we mount; the others are mounted by Vagrant"""
+OURS = ("9p", "virtiofs")
+"""kinds of QEMU, of which Vagrant makes the device only; the others are mounted by Vagrant"""
 _WATCHED = ("linux",)
 """where we are told of changes, which a mirror needs"""
-_OPTIONS_9P = "trans=virtio,version=9p2000.L,msize=262144,cache=mmap,access=any"
+_OPTIONS = {"9p": "trans=virtio,version=9p2000.L,msize=262144,cache=mmap,access=any", "virtiofs": "defaults"}
 """cache=mmap keeps no file content but allows writable shared mappings, which cache=none refuses"""
 _ALONE = """
 exec 9>/run/devbox-shares.lock
@@ -41,12 +34,12 @@ _MOUNT = (
     _ALONE
     + """
 set -eu
-for module in 9pnet_virtio 9p; do modprobe "$module" 2>/dev/null || true; done
-options=$1
-shift
+kind=$1 options=$2
+shift 2
+for module in 9pnet_virtio "$kind"; do modprobe "$module" 2>/dev/null || true; done
 while [ $# -gt 1 ]; do
     mkdir -p -- "$2"
-    mountpoint -q -- "$2" || mount -t 9p -o "$options" -- "$1" "$2"
+    mountpoint -q -- "$2" || mount -t "$kind" -o "$options" -- "$1" "$2"
     shift 2
 done
 """
@@ -57,7 +50,7 @@ _UNMOUNT = (
     + """
 own=$(readlink /proc/self/ns/mnt)
 for word in "$@"; do
-    for found in $(grep -lsF -- " - 9p $word " /proc/[0-9]*/mountinfo); do
+    for found in $(grep -lsE -- " - (9p|virtiofs) $word " /proc/[0-9]*/mountinfo); do
         its=$(readlink "${found%/mountinfo}/ns/mnt") || continue  # it has ended, as grep itself has
         [ "$its" = "$own" ] && continue
         echo "a container has it mounted" >&2
@@ -78,7 +71,7 @@ def plan(settings: MachineSettings) -> tuple[Planned, ...]:
     wanted = (*settings.shares, *settings.mirrors)
     if not wanted:
         return ()
-    kinds = [kind_of(settings)] * len(settings.shares) if settings.shares else []
+    kinds = [sharekinds.chosen(settings).name] * len(settings.shares) if settings.shares else []
     kinds += [_mirrored(settings)] * len(settings.mirrors) if settings.mirrors else []
     disk = hostfiles.Disk()
     for share in wanted:
@@ -102,23 +95,13 @@ def _mirrored(settings: MachineSettings) -> str:
     return shared.MIRROR
 
 
-def kind_of(settings: MachineSettings) -> str:
-    """The kind that is asked for, or the best that the provider has; HostError when there is none."""
-    best = _BEST.get(settings.provider, "")
-    wanted = best if settings.share_kind == "auto" else settings.share_kind
-    if not wanted or wanted != best:
-        has = f"it has {best}" if best else "it has none yet: use named volumes, or another provider"
-        kind = f" as {wanted}" if wanted else ""
-        raise HostError(f"machines of the provider {settings.provider} share no directories{kind}", hint=has)
-    return wanted
-
-
 def mount(place: MachinePlace, endpoint: Endpoint, planned: Sequence[Planned]) -> None:
     """Mount what is not mounted yet, and remember what is."""
     ours = [share for share in planned if share.kind in OURS]
     if ours:
         words = [word for share in ours for word in (share.tag, share.guest)]
-        done = inside.run(place, endpoint, _MOUNT, _OPTIONS_9P, *words)
+        kind = ours[0].kind  # a machine has one
+        done = inside.run(place, endpoint, _MOUNT, kind, _OPTIONS[kind], *words)
         if done.returncode:
             raise HostError(
                 f"the shares of machine {place.name!r} could not be mounted: {inside.last_line(done.stderr)}",
@@ -137,7 +120,7 @@ def remount(place: MachinePlace, endpoint: Endpoint) -> None:
     if not recorded:
         return
     mount(place, endpoint, recorded)
-    theirs = [share.guest for share in recorded if share.kind not in (*OURS, shared.MIRROR)]
+    theirs = [share.guest for share in recorded if share.kind not in (*OURS, shared.MIRROR, "rsync")]
     if theirs and inside.run(place, endpoint, _MISSING, *theirs).returncode:
         raise HostError(
             f"shares of machine {place.name!r} are not mounted in it any more",

@@ -75,6 +75,24 @@ def test_every_provider_gets_its_cpus_and_memory(tmp_path: Path, provider: str) 
 def test_qemu_gets_a_port_of_its_own(tmp_path: Path) -> None:
     notes = evaluate(tmp_path, provider="qemu")
     assert notes["qemu.ssh_port"] == [[50123]]
+    ((words,),) = notes["qemu.extra_qemu_args"]
+    assert words[3].endswith("hostfwd=tcp:127.0.0.1:50123-:22")
+
+
+def test_qemu_gets_a_share_as_one_argument(tmp_path: Path) -> None:
+    share = {"host": "/a b,c/#{x}", "guest": "/w", "kind": "9p", "tag": "t"}
+    notes = evaluate(tmp_path, provider="qemu", shares=[share])
+    assert len(notes["config.vm.synced_folder"]) == 1
+    ((words,),) = notes["qemu.extra_qemu_args"]
+    options = "local,path=/a b,,c/#{x},mount_tag=t,security_model=none,multidevs=remap"
+    assert words[4:] == ["-virtfs", options]
+
+
+def test_virtiofs_needs_memory_that_is_shared(tmp_path: Path) -> None:
+    share = {"host": "/a", "guest": "/w", "kind": "virtiofs", "tag": "t"}
+    told = evaluate(tmp_path, provider="libvirt", shares=[share])["libvirt.memorybacking"]
+    assert told == [["access", {"mode": "shared"}], ["source", {"type": "memfd"}]]
+    assert "libvirt.memorybacking" not in evaluate(tmp_path, provider="libvirt")
 
 
 @pytest.mark.parametrize(
@@ -110,6 +128,18 @@ def test_values_stay_data(tmp_path: Path) -> None:
     ("provider", "kind", "told"),
     [
         ("libvirt", "9p", {"type": "9p", "accessmode": "squash", "mount": False}),
+        ("libvirt", "virtiofs", {"type": "virtiofs", "mount": False}),
+        (
+            "parallels",
+            "nfs",
+            {
+                "type": "nfs",
+                "nfs_version": 4,
+                "nfs_udp": False,
+                "linux__nfs_options": ["rw", "no_subtree_check", "all_squash"],
+            },
+        ),
+        ("qemu", "rsync", {"type": "rsync", "rsync__args": ["--archive", "--delete", "-z"], "rsync__auto": False}),
         ("virtualbox", "virtualbox", {"type": "virtualbox", "SharedFoldersEnableSymlinksCreate": False}),
         ("hyperv", "smb", {"type": "smb"}),
         ("parallels", "parallels", {}),

@@ -12,7 +12,7 @@ import paramiko
 import pytest
 
 from devbox.errors import HostError, NotFoundError, StateError
-from devbox.machine import places, records, shares
+from devbox.machine import places, records, settings_parse, sharekinds, shares
 from devbox.machine import shared as shared_record
 from devbox.machine.mountmap import Share
 from devbox.machine.settings import MachineSettings
@@ -150,24 +150,51 @@ def test_two_links_to_one_directory_overlap(shared: Shared, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("provider", "wanted", "kind"),
+    ("provider", "platform", "wanted", "kind"),
     [
-        ("libvirt", "auto", "9p"),
-        ("libvirt", "9p", "9p"),
-        ("virtualbox", "auto", "virtualbox"),
-        ("parallels", "auto", "parallels"),
-        ("vmware_desktop", "auto", "vmware"),
-        ("hyperv", "auto", "smb"),
+        ("libvirt", "linux", "auto", "9p"),
+        ("libvirt", "linux", "virtiofs", "virtiofs"),
+        ("libvirt", "linux", "nfs", "nfs"),
+        ("virtualbox", "win32", "auto", "virtualbox"),
+        ("virtualbox", "darwin", "nfs", "nfs"),
+        ("virtualbox", "win32", "smb", "smb"),
+        ("qemu", "darwin", "auto", "9p"),
+        ("qemu", "win32", "rsync", "rsync"),
+        ("parallels", "darwin", "auto", "parallels"),
+        ("vmware_desktop", "win32", "auto", "vmware"),
+        ("hyperv", "win32", "auto", "smb"),
     ],
 )
-def test_the_best_kind_of_each_provider(provider: str, wanted: str, kind: str) -> None:
-    assert shares.kind_of(MachineSettings("x", provider, share_kind=wanted)) == kind
+def test_the_kind_that_is_asked_for_or_the_best(provider: str, platform: str, wanted: str, kind: str) -> None:
+    found = sharekinds.chosen(MachineSettings("x", provider, share_kind=wanted), platform)
+    assert found.name == kind
+    assert found.why
 
 
-@pytest.mark.parametrize(("provider", "wanted"), [("qemu", "auto"), ("virtualbox", "9p"), ("libvirt", "smb")])
-def test_a_kind_that_the_provider_lacks_is_refused(provider: str, wanted: str) -> None:
-    with pytest.raises(HostError, match="share no directories"):
-        shares.kind_of(MachineSettings("x", provider, share_kind=wanted))
+@pytest.mark.parametrize(
+    ("provider", "platform", "wanted", "has"),
+    [
+        ("qemu", "win32", "auto", "rsync"),  # a copy is never chosen by itself
+        ("virtualbox", "linux", "9p", "virtualbox, nfs, rsync"),
+        ("virtualbox", "win32", "nfs", "virtualbox, smb, rsync"),
+        ("libvirt", "linux", "smb", "9p, virtiofs, nfs, rsync"),
+        ("hyperv", "linux", "auto", "rsync"),
+    ],
+)
+def test_a_kind_that_provider_or_host_lack_is_refused(provider: str, platform: str, wanted: str, has: str) -> None:
+    with pytest.raises(HostError, match="share no directories") as caught:
+        sharekinds.chosen(MachineSettings("x", provider, share_kind=wanted), platform)
+    assert caught.value.hint == f"they have {has}"
+
+
+def test_an_unprivileged_libvirt_has_what_qemu_does_by_itself() -> None:
+    wish = MachineSettings("x", "libvirt", connection="session", share_kind="virtiofs")
+    with pytest.raises(HostError, match="as virtiofs"):
+        sharekinds.chosen(wish, "linux")
+
+
+def test_every_kind_of_the_settings_is_somebodys() -> None:
+    assert set(settings_parse.SHARE_KINDS) == set(sharekinds.NAMES)
 
 
 def test_a_record_of_another_version_counts_as_none(tmp_path: Path, machine: Machine) -> None:
