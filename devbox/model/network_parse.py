@@ -13,7 +13,10 @@ PORT_MAX = 65535
 
 
 def parse_publish(text: str) -> tuple[PortWish, ...]:
-    """Read [[ADDRESS:][PORT[-PORT]]:]PORT[-PORT][/tcp|udp]; a range becomes one wish for each port."""
+    """Read [[ADDRESS:][PORT[-PORT]]:]PORT[-PORT][/tcp|udp]; a range becomes one wish for each port.
+
+    Host port 0 is any free one, as none is.
+    """
     option = f"-p {text}"
     body, protocol = _split_protocol(text, option)
     front, _, inside = body.rpartition(":")
@@ -21,7 +24,7 @@ def parse_publish(text: str) -> tuple[PortWish, ...]:
     if not colon and "." in front:
         raise _malformed(option, f"write -p {front}::{inside} for any free port of that address")
     first, last = _range(inside, option)
-    low, high = _range(outside, option) if outside else (0, 0)
+    low, high = _range(outside, option) if outside.strip("0") else (0, 0)
     host = _host_address(address, option) if address else "0.0.0.0"
     if low and first == last and high > low:
         return (PortWish(first, protocol, low, high, host),)

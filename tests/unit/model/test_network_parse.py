@@ -16,6 +16,8 @@ from devbox.model.network_parse import parse_add_host, parse_expose, parse_link,
         ("8080:80/TCP", [PortWish(80, "tcp", 8080)]),
         ("127.0.0.1:8080:80", [PortWish(80, "tcp", 8080, 0, "127.0.0.1")]),
         ("127.0.0.1::80", [PortWish(80, "tcp", 0, 0, "127.0.0.1")]),
+        ("127.0.0.1:0:80", [PortWish(80, "tcp", 0, 0, "127.0.0.1")]),
+        ("0:80", [PortWish(80)]),
         ("8000-8001:80-81", [PortWish(80, "tcp", 8000), PortWish(81, "tcp", 8001)]),
         ("80-81", [PortWish(80), PortWish(81)]),
         ("8000-8010:80", [PortWish(80, "tcp", 8000, 8010)]),
@@ -28,7 +30,7 @@ def test_published_ports(text: str, wishes: list[PortWish]) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", ":", "a", "80:", "80:x", "0", "65536", "1:70000", "81-80", "80/sctp", "80/", "127.0.0.1:80",
-     "300.1.1.1:1:1", "[::1]:80:80", "8000-8002:80-81", "1:2:3:4", "-1", "80 ", "\u0663:80", "999999"],
+     "300.1.1.1:1:1", "[::1]:80:80", "8000-8002:80-81", "1:2:3:4", "-1", "80 ", "0-5:80", "\u0663:80", "999999"],
 )  # fmt: skip
 def test_malformed_ports_are_one_sentence_with_a_hint(text: str) -> None:
     with pytest.raises(UsageError, match="invalid port") as caught:
