@@ -7,6 +7,7 @@ import sys
 assert sys.platform == "linux"
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -21,7 +22,7 @@ from devbox.build.waiting import acquire
 from devbox.container.spec.configjson import MountEntry
 from devbox.errors import NotFoundError, UsageError
 from devbox.store.database import Store
-from devbox.system.files import write_all
+from devbox.system.files import remove_tree, write_all
 from devbox.system.locks import open_lock
 from devbox.system.syscalls import mount
 from devbox.system.walk import make_directories, open_in_root, open_root, opened
@@ -165,8 +166,12 @@ class MountMaker:
             os.mkdir(place + "/source", 0o755)
             with opened(open_root(self._show(wish.origin, wish.path, place + "/source"))) as root:
                 self._fill(root, wish.path, fresh)
-        with contextlib.suppress(OSError):  # somebody else was first
+        try:
             os.rename(fresh, path + "/data")
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            remove_tree(fresh)  # somebody else was first
 
     def _fill(self, tree: int, path: str, target: str) -> None:
         selection = select(tree, (path,), keep_owner=True, check=self._check)
