@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from devbox.build.instructions import Command, Healthcheck, Pair
+from devbox.image.config import write, write_history
 from devbox.model.image import HistoryEntry
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -209,13 +209,13 @@ class Draft:
             "architecture": platform[0],
             "config": config,
             "created": self.created,
-            "history": [_entry(entry) for entry in history],
+            "history": [write_history(entry) for entry in history],
             "os": "linux",
             "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
         }
         whole |= {"variant": platform[1]} if platform[1] else {}
         whole |= {"author": self.author} if self.author else {}
-        return json.dumps(whole, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
+        return write(whole)
 
     def arguments_shown(self) -> str:
         """As a RUN's history begins: "|1 NAME=value "; empty without any."""
@@ -225,14 +225,5 @@ class Draft:
         return f"|{len(found)} " + "".join(f"{name}={value} " for name, value in found.items())
 
 
-def _entry(entry: HistoryEntry) -> dict[str, Any]:
-    return {name: value for name, value in zip(entry._fields, entry, strict=True) if value}
-
-
 def _shown(pairs: Sequence[Pair]) -> str:
     return " ".join(f"{pair.name}={pair.value}" for pair in pairs)
-
-
-def format_time(seconds: int) -> str:
-    """RFC 3339 in UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from devbox.build.giturl import shown
 from devbox.build.selection import no_check
 from devbox.errors import HostError, NotFoundError, RefusedError, UsageError
 from devbox.image.limits import GIB
@@ -73,7 +74,7 @@ def fetch(
                 check()
                 size += len(data)
                 if size > limit:
-                    raise RefusedError(f"{_shown(url)} has more than {limit} bytes")
+                    raise RefusedError(f"{shown(url)} has more than {limit} bytes")
                 hasher.update(data)
                 write_all(fd, data)
             modified = _moment(answer.headers.get("Last-Modified", ""))
@@ -82,10 +83,10 @@ def fetch(
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
         raise _unreachable(url, error) from error
     if promised.isdigit() and int(promised) != size:
-        raise HostError(f"{_shown(url)} ended after {size} of {promised} bytes", hint="try again")
+        raise HostError(f"{shown(url)} ended after {size} of {promised} bytes", hint="try again")
     digest = f"{hasher.name}:{hasher.hexdigest()}"
     if checksum and digest != checksum:
-        raise RefusedError(f"digest mismatch for {_shown(url)}: got {digest}, expected {checksum}")
+        raise RefusedError(f"digest mismatch for {shown(url)}: got {digest}, expected {checksum}")
     return Fetched(size, digest, modified)
 
 
@@ -98,7 +99,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         assert isinstance(request, urllib.request.Request)
         scheme = urlsplit(newurl).scheme.lower()
         if scheme not in ("http", "https") or (scheme == "http" and request.type == "https"):
-            raise RefusedError(f"{_shown(request.full_url)} redirects to {_shown(newurl)}, which is not followed")
+            raise RefusedError(f"{shown(request.full_url)} redirects to {shown(newurl)}, which is not followed")
         return super().redirect_request(*args)  # type: ignore[arg-type]
 
 
@@ -118,28 +119,24 @@ def _opener() -> urllib.request.OpenerDirector:
 
 def _request(url: str) -> urllib.request.Request:
     if urlsplit(url).scheme.lower() not in ("http", "https") or not urlsplit(url).hostname:
-        raise UsageError(f"invalid URL {_shown(url)}", hint="it begins with http:// or https://")
+        raise UsageError(f"invalid URL {shown(url)}", hint="it begins with http:// or https://")
     return urllib.request.Request(url, headers={"User-Agent": "devbox", "Accept-Encoding": "identity"})
 
 
 def _answered(url: str, error: urllib.error.HTTPError) -> NotFoundError | HostError:
     error.close()
     if error.code in (404, 410):
-        return NotFoundError(f"{_shown(url)}: not found (status {error.code})")
-    return HostError(f"cannot fetch {_shown(url)}: status {error.code} {error.reason}")
+        return NotFoundError(f"{shown(url)}: not found (status {error.code})")
+    return HostError(f"cannot fetch {shown(url)}: status {error.code} {error.reason}")
 
 
 def _unreachable(url: str, error: Exception) -> HostError:
     reason = getattr(error, "reason", None) or error
     if isinstance(reason, TimeoutError):
-        return HostError(f"cannot fetch {_shown(url)}: nothing came for {_STALL_SECONDS} s")
+        return HostError(f"cannot fetch {shown(url)}: nothing came for {_STALL_SECONDS} s")
     if isinstance(reason, OSError) and reason.errno and reason.errno > 0:
-        return HostError(f"cannot fetch {_shown(url)}: {os.strerror(reason.errno).lower()}")
-    return HostError(f"cannot fetch {_shown(url)}: {reason}")
-
-
-def _shown(url: str) -> str:
-    return re.sub(r"://[^/@]*@", "://", url)
+        return HostError(f"cannot fetch {shown(url)}: {os.strerror(reason.errno).lower()}")
+    return HostError(f"cannot fetch {shown(url)}: {reason}")
 
 
 def _moment(text: str) -> int | None:

@@ -7,13 +7,12 @@ import sys
 assert sys.platform == "linux"
 
 import os
-import re
 import select
 import signal
 import stat
 from collections.abc import Callable, Mapping
 
-from devbox.build.giturl import GitUrl
+from devbox.build.giturl import GitUrl, shown
 from devbox.build.selection import no_check
 from devbox.errors import HostError, NotFoundError, RefusedError
 from devbox.system import process
@@ -83,11 +82,6 @@ def open_checkout(place: str, url: GitUrl) -> int:
                 return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
         except OSError as error:
             raise NotFoundError(f"no directory {url.subdir} in {shown(url.remote)}") from error
-
-
-def shown(remote: str) -> str:
-    """A URL without the password in it."""
-    return re.sub(r"://[^/@]*@", "://", remote)
 
 
 def _fetch(git: _Git, url: GitUrl) -> str:

@@ -49,6 +49,11 @@ def parse(source: str) -> GitUrl | None:
     return _wanted(GitUrl(parts._replace(query="", fragment="").geturl()), parts.fragment, parts.query)
 
 
+def shown(url: str) -> str:
+    """A URL without the password in it."""
+    return re.sub(r"://[^/@]*@", "://", url)
+
+
 def _wanted(url: GitUrl, fragment: str, query: str) -> GitUrl:
     ref, _, subdir = fragment.partition(":")
     url = url._replace(ref=ref, subdir=subdir)

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from devbox.build import split
+from devbox.build import rules, split
 from devbox.build.split import SplitError
 from devbox.build.syntax import Checks, DockerfileError, Heredoc, Instruction, Notice, Span
 from devbox.model.ignore import SPACE
@@ -16,7 +16,6 @@ _CONTINUED = {
     "\\": re.compile(r"(?:(?<=[^\\])|^)\\[ \t]*\Z"),
     "`": re.compile(r"(?:(?<=[^`])|^)`[ \t]*\Z"),
 }
-NO_EMPTY_CONTINUATION = "NoEmptyContinuation"
 
 
 class Source(NamedTuple):
@@ -149,10 +148,8 @@ class _Reader:
         return "".join([*parts, line])
 
     def _warn_of_empty_lines(self, start: int) -> None:
-        description = "Empty continuation lines will become errors in a future release"
-        url = "https://docs.docker.com/go/dockerfile/rule/no-empty-continuation/"
         span = Span(self._file, start, self._at)
-        self.notices.append(Notice(NO_EMPTY_CONTINUATION, "Empty continuation line", description, url, span))
+        self.notices.append(rules.notice("NoEmptyContinuation", "Empty continuation line", span))
 
     def _split(self, line: str, span: Span) -> Instruction:
         spelled, flags, rest = split.command(line, self.escape)

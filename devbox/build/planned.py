@@ -53,8 +53,6 @@ class StagePlan(NamedTuple):
     title: str
     """of its FROM, for progress"""
     steps: tuple[Step, ...]
-    uses: tuple[Source, ...]
-    """what else its steps read: stages, images"""
     draft: Draft
     moment: int
     """the time that its new files get"""

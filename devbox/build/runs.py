@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Sequence
 
 from devbox.build import split
@@ -12,9 +11,6 @@ from devbox.build.flags import mistake
 from devbox.build.instructions import Command, Run
 from devbox.build.runmounts import RunMount
 from devbox.build.steps import MountWish, Network, RunStep, Source
-from devbox.build.syntax import Heredoc
-
-_TABS = re.compile(r"^\t+", re.MULTILINE)
 
 
 def run_step(item: Run, draft: Draft, network: Network, origins: Sequence[Source | None]) -> RunStep:
@@ -41,15 +37,11 @@ def _command(item: Run) -> tuple[Command, tuple[str, str]]:
     if not split.heredoc(line):
         documents = (f"\n{heredoc.content}{heredoc.name}" for heredoc in item.heredocs)
         return Command((line + "".join(documents),), shell=True), ("", "")
-    text = _text(item.heredocs[0])
+    text = item.heredocs[0].text
     if text.startswith("#!"):
         name = item.heredocs[0].name
         return Command((f"/dev/pipes/{name}",), shell=True), (name, text)
     return Command((text,), shell=True), ("", "")
-
-
-def _text(heredoc: Heredoc) -> str:
-    return _TABS.sub("", heredoc.content) if heredoc.strip_tabs else heredoc.content
 
 
 def _mount(item: Run, draft: Draft, mount: RunMount, origin: Source | None) -> MountWish:

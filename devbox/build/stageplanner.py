@@ -7,7 +7,7 @@ assert sys.platform == "linux"
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from devbox.build.draft import Draft, format_time
+from devbox.build.draft import Draft
 from devbox.build.expanded import expand_word, expanded
 from devbox.build.flags import mistake
 from devbox.build.instructions import (
@@ -39,6 +39,7 @@ from devbox.build.suggest import did_you_mean
 from devbox.build.syntax import Dockerfile, DockerfileError, Instruction, Span, Stage
 from devbox.build.typed import typed
 from devbox.errors import DevboxError, NotFoundError, UsageError
+from devbox.image.config import format_time
 
 EARLIEST = 315_532_800
 """1980: no file gets an older time, which archives of some kinds cannot say"""
@@ -80,7 +81,6 @@ class StagePlanner:
         self._stage = stage
         self._escape = planner.dockerfile.escape
         self._steps: list[Step] = []
-        self._uses: dict[Source, None] = {}
         self._draft = Draft.empty()
         self._moment = EARLIEST
         self._platform = planner.wish.platforms.target
@@ -101,7 +101,7 @@ class StagePlanner:
         for instruction in instructions:
             self._take(instruction)
         return StagePlan(
-            self._stage.number, self._stage.name, base, title, tuple(self._steps), tuple(self._uses),
+            self._stage.number, self._stage.name, base, title, tuple(self._steps),
             self._draft, self._moment, self._platform,
         )  # fmt: skip
 
@@ -290,7 +290,7 @@ class StagePlanner:
                 raise mistake(instruction, f"there is no stage {name} before this one")
         if number is not None:
             self._planner.stage(number)
-            return self._used(Source("stage", stage=number))
+            return Source("stage", stage=number)
         if name == "scratch":
             return Source("empty")
         if any(stage.name == name.lower() for stage in self._planner.dockerfile.stages):
@@ -305,11 +305,7 @@ class StagePlanner:
                 f"no stage or image {name!r}: {error.message}", instruction.span,
                 line=instruction.original, hint=hint,
             ) from error  # fmt: skip
-        return self._used(Source("image", reference))
-
-    def _used(self, source: Source) -> Source:
-        self._uses[source] = None
-        return source
+        return Source("image", reference)
 
     def _add(self, instruction: Instruction, action: Any, what: str) -> None:
         entry = self._draft.note(what, empty=False)

@@ -1,5 +1,6 @@
 """What a Dockerfile says, before any variable has a value. Types only; `parse` makes them."""
 
+import re
 from typing import NamedTuple
 
 from devbox.errors import UsageError
@@ -25,6 +26,11 @@ class Heredoc(NamedTuple):
     strip_tabs: bool
     descriptor: int = 0
     """the number before `<<`, which a shell takes as a descriptor"""
+
+    @property
+    def text(self) -> str:
+        """Its content, without the tabs in front of lines where `<<-` says so."""
+        return re.sub(r"^\t+", "", self.content, flags=re.MULTILINE) if self.strip_tabs else self.content
 
 
 class Instruction(NamedTuple):

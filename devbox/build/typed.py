@@ -39,7 +39,6 @@ from devbox.model.container import HealthCheck
 from devbox.model.values_parse import parse_duration
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
-_TABS = re.compile(r"^\t+", re.MULTILINE)
 _ONBUILD = re.compile(r"onbuild\s*", re.IGNORECASE)
 _NETWORKS = ("default", "none", "host")
 _SECURITIES = ("sandbox", "insecure")
@@ -148,10 +147,7 @@ def _places(instruction: Instruction) -> tuple[tuple[str, ...], tuple[Document, 
         if announced is None or announced.name not in contents:
             places.append(source)
             continue
-        content = contents[announced.name].content
-        if announced.strip_tabs:
-            content = _TABS.sub("", content)
-        documents.append(Document(announced.name, content, announced.expand))
+        documents.append(Document(announced.name, contents[announced.name].text, announced.expand))
     return tuple(places), tuple(documents), destination
 
 

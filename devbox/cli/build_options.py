@@ -60,9 +60,7 @@ def secrets(texts: Iterable[str], environ: Mapping[str, str], cwd: str) -> dict[
     """--secret id=ID[,src=FILE|,env=NAME]: their content by id."""
     found = {}
     for text in texts:
-        values = _values(
-            text, "--secret", {"id": "id", "src": "src", "source": "src", "env": "env", "type": "type"}
-        )
+        values = _values(text, "--secret", _SECRET_KEYS)
         name = values.get("id") or os.path.basename(values.get("src", ""))
         if not name:
             raise UsageError(f"invalid --secret {text!r}: it has no id", hint="write --secret id=NAME,src=FILE")
