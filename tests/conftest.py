@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import hypothesis
+import hypothesis.configuration
 import pytest
 
 ENGINE = Path(__file__).parent / "engine"
@@ -23,6 +25,11 @@ hypothesis.settings.register_profile(
     "any load", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any load")
+
+# in a developer's checkout, root's files would be in the way
+if os.geteuid() != Path(__file__).stat().st_uid:
+    kept = tempfile.TemporaryDirectory(prefix="devbox-hypothesis-")
+    hypothesis.configuration.set_hypothesis_home_dir(kept.name)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
