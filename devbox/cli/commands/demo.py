@@ -93,7 +93,7 @@ def _start(stage: Stage, source: str) -> str:
 
 def _show_link(stage: Stage) -> None:
     environment = stage.devbox("exec", _WEB, "env", show=lambda line: line.startswith("DB_"))
-    hosts = stage.devbox("exec", _WEB, "cat", "/etc/hosts", show=lambda line: " " in line.partition("\t")[2])
+    hosts = stage.devbox("exec", _WEB, "cat", "/etc/hosts", show=lambda line: line.endswith(_REDIS))
     address = stage.devbox("inspect", "-f", "{{.NetworkSettings.IPAddress}}", _REDIS, shown=False)
     lines = environment.splitlines()
     for line in (f"DB_PORT=tcp://{address}:6379", f"DB_NAME=/{_WEB}/db"):
