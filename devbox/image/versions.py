@@ -61,14 +61,14 @@ def of(store: Store, name: str) -> list[Version]:
     ]
 
 
-def rollback(store: Store, name: str, to: int = 0) -> tuple[Version, Image]:
+def rollback(store: Store, name: str, to: int | None = None) -> tuple[Version, Image]:
     """Let a name mean what it meant in version `to`, or in the last one before that of now.
 
     Going back twice goes back two versions. A name that was removed comes back as it was last.
     """
     with store.transaction() as db:
         versions = of(store, name)
-        target = _numbered(versions, name, to) if to else _previous(versions, name)
+        target = _previous(versions, name) if to is None else _numbered(versions, name, to)
         if not target.here:
             raise NotFoundError(
                 f"version {target.number} of {name} is gone: image {catalog.short(target.image_id)} was removed",

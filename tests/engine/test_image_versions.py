@@ -86,7 +86,8 @@ def test_a_name_remembers_what_it_was_and_goes_back(own: Box, tmp_path: Path) ->
     assert "no earlier version" in own.fails("image", "rollback", "app:1")
     assert own.out("image", "rollback", "app:1", "--to", "3") == three
     assert "nothing to go back to" in own.fails("image", "rollback", "app:1", "--to", "3")
-    assert "no version 9" in own.fails("image", "rollback", "app:1", "--to", "9")
+    for number in ("9", "0", "-1"):
+        assert f"no version {number}" in own.fails("image", "rollback", "app:1", "--to", number)
     assert own.out("image", "rollback", "app:1") == two, "what came before version 3"
     assert [row[0] for row in log(own, "{{.Reason}}", "app:1")][:2] == ["rollback to 2", "rollback to 3"]
     assert "was ever called nosuch" in own.fails("image", "log", "nosuch")
@@ -111,6 +112,32 @@ def test_prune_keeps_five_versions_and_says_so(own: Box, tmp_path: Path) -> None
     own("image", "prune", "-f", "--keep-versions", "1")
     assert own.out("images", "-aq", "--no-trunc") == made[2]
     assert len(list((own.root / "layers").iterdir())) == 2
+
+
+def test_what_runs_is_not_disturbed_and_moves_at_once_come_one_after_the_other(box: Box, name: str) -> None:
+    tag = f"moved-{name}:1"
+    for number in "12":
+        dockerfile = f'FROM busybox\nRUN echo {number} > /number\nCMD ["sleep", "600"]\n'
+        box("build", "-q", "-t", tag, "-", input=dockerfile)
+    box("run", "-d", "--name", name, tag)
+    box("image", "rollback", tag)
+    assert box.out("exec", name, "cat", "/number") == "2"
+    assert box.out("run", "--rm", tag, "cat", "/number") == "1"
+
+    one, two = (box.out("image", "log", "-q", "--no-trunc", tag).splitlines()[number] for number in (2, 1))
+    moves = [box.popen("image", "rollback", tag, "--to", "2"), box.popen("tag", two, tag), box.popen("rmi", tag)]
+    moves += [box.popen("tag", one, tag) for _ in range(2)]
+    for move in moves:
+        move.wait(30)
+    meant = box("image", "inspect", "-f", "{{.Id}}", tag, check=False)
+    last = log(box, "{{.ID}}|{{.State}}", "--no-trunc", tag)[0]
+    assert (last[1] == "current") is (meant.returncode == 0)
+    assert meant.stdout.strip() in (last[0], ""), "the log says what the name means"
+    assert box.out("exec", name, "cat", "/number") == "2"
+    box("rm", "-f", name)
+    box("rmi", tag, check=False)
+    box("image", "prune", "-f")
+    assert box.out("check") == "the store is in order"
 
 
 def test_versions_of_a_removed_name_are_not_kept(own: Box, tmp_path: Path) -> None:

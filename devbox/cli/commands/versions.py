@@ -65,7 +65,7 @@ def rollback(context: Context, invocation: Invocation) -> int:
     """Put a name back to an earlier version and print the image's id."""
     store = context.reconciled()
     name = invocation.text("name")
-    version, image = versions.rollback(store, name, invocation.number("to") or 0)
+    version, image = versions.rollback(store, name, invocation.number("to"))
     context.err(f"{familiar(parse_tagged(name).tagged)} is again what it was in version {version.number}")
     context.out(image.id)
     return 0
