@@ -57,7 +57,7 @@ def test_all_that_docker_writes() -> None:
 
 
 def test_ranges_of_ports_do_not_add_up_for_ever() -> None:
-    every = {f"1-65535/{protocol}": {} for protocol in ("tcp", "udp", "sctp")}
+    every: dict[str, Any] = {f"1-65535/{protocol}": {} for protocol in ("tcp", "udp", "sctp")}
     assert len(config.parse(document({"ExposedPorts": every})).config.exposed) == 3 * 65535
     with pytest.raises(RefusedError, match="exposes more than"):
         config.parse(document({"ExposedPorts": {**every, "1-65534": {}}}))
