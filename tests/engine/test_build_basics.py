@@ -104,7 +104,7 @@ def test_a_failing_step_tells_where_and_what_it_said(build: Builder) -> None:
         ("FROM busybox\nRUN --security=insecure true\n", 125, "security.insecure is not allowed"),
         ("FROM busybox\nRUN --mount=type=secret,id=x,required true\n", 1, "needs the secret 'x'"),
         ("FROM busybox\nUSER nobody-here\nRUN true\n", 1, "unable to find user nobody-here"),
-        ("FROM --platform=linux/mips64 busybox\n", 125, "cannot build for linux/mips64"),
+        ("FROM --platform=linux/mips64 busybox\n", 125, "image busybox is not for the platform linux/mips64"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(build: Builder, dockerfile: str, code: int, message: str) -> None:
