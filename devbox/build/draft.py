@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import copy
 import json
 from collections.abc import Collection, Mapping, Sequence

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+assert sys.platform == "linux"
+
 import posixpath
 from collections.abc import Sequence
 
