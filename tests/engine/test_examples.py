@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import Box
+from tests.engine.registries import registry
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -30,9 +31,9 @@ class Example:
 
     def __init__(self, box: Box, place: Path, programs: Path, name: str) -> None:
         self._place = place / name
-        self._env = {**box.env, "PATH": f"{programs}:{os.environ['PATH']}", "BIN": str(programs)}
+        self.environ = {**box.env, "PATH": f"{programs}:{os.environ['PATH']}", "BIN": str(programs)}
         if ONLINE:
-            del self._env["CONTAINERS_REGISTRIES_CONF"]
+            del self.environ["CONTAINERS_REGISTRIES_CONF"]
         shutil.copytree(EXAMPLES / name, self._place)
         self._blocks = iter(_BLOCK.findall((self._place / "README.md").read_text()))
 
@@ -40,7 +41,13 @@ class Example:
         """Run the next block of the README; what it printed."""
         command = ["bash", "-euo", "pipefail", "-c", next(self._blocks)]
         done = subprocess.run(
-            command, cwd=self._place, env=self._env, capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            cwd=self._place,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -137,6 +144,32 @@ def test_an_application_outlives_its_java_server(example: Example) -> None:
     assert "Two and two is 4, says Apache Tomcat/10" in example.follow()
     assert "Two and two is 4, says Apache Tomcat/10" in example.follow()
     assert example.ends()
+
+
+STAND_IN = """\
+FROM busybox
+RUN mkdir -p /var/jenkins_home /srv && chown 1000 /var/jenkins_home
+RUN echo 'Sign in [Jenkins]' > /srv/login
+ENV JENKINS_HOME=/var/jenkins_home
+USER 1000
+VOLUME /var/jenkins_home
+EXPOSE 8080 50000
+ENTRYPOINT ["httpd", "-f", "-p", "8080", "-h", "/srv"]
+"""
+
+
+@pytest.mark.parametrize("example", ["jenkins"], indirect=True)
+def test_the_commands_for_jenkins_do_what_they_should(box: Box, example: Example, tmp_path: Path) -> None:
+    """With an image of its name, volume and ports from a mirror of Docker Hub; the real one is not everywhere."""
+    with registry(tmp_path / "registry") as there:
+        mirrored = f"{there.host}/jenkins/jenkins:lts-jdk17"
+        box("build", "-t", mirrored, "--push", "-", input=STAND_IN)
+        conf = f'[[registry]]\nlocation = "docker.io"\n[[registry.mirror]]\nlocation = "{there.host}"\n'
+        (tmp_path / "registries.conf").write_text(conf)
+        example.environ["CONTAINERS_REGISTRIES_CONF"] = str(tmp_path / "registries.conf")
+        assert "Jenkins" in example.follow()
+        assert example.follow().splitlines()[-1] == "kept"
+        assert example.ends()
 
 
 @pytest.mark.skipif(not ONLINE, reason="Jenkins is on Docker Hub: DEVBOX_TEST_ONLINE=1 fetches it")
