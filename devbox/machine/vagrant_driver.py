@@ -293,8 +293,8 @@ class VagrantDriver:
             if checksum and checksum != named.sha256:
                 raise RefusedError(f"{wanted} names the box {named.sha256}, and the settings want {checksum}")
             wanted, checksum = named
-        if not wanted.startswith(box.NETWORK):
-            checksum = box.check(wanted, checksum)
+        if not checksum:
+            checksum = box.digest(wanted)
         name = f"devbox-{checksum[:16]}"
         home = os.environ.get("VAGRANT_HOME") or os.path.join(os.path.expanduser("~"), ".vagrant.d")
         if not os.path.isdir(os.path.join(home, "boxes", name)):
@@ -308,7 +308,7 @@ class VagrantDriver:
         try:
             if fetched:
                 box.fetch(source, checksum, fetched, lambda text: report(Progress("box", text)))
-                box.check(fetched, checksum)
+            box.check(fetched or source, checksum)
             words = ["box", "add", "--force", "--name", name, "--checksum-type", "sha256", "--checksum", checksum]
             self._program(report, "box", _SLOW)._call_vagrant_command([*words, fetched or source])
         finally:
