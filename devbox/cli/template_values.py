@@ -38,6 +38,8 @@ ABSENT = Nil("<nil>")
 """a field that JSON leaves out (Go's omitempty) and that a condition may ask for: `{{if .State.Health}}`"""
 ABSENT_TEXT = Nil("")
 """the same for a text"""
+ABSENT_MAP, ABSENT_LIST = Nil("map[]"), Nil("[]")
+_LEFT_OUT = (ABSENT, ABSENT_TEXT, ABSENT_MAP, ABSENT_LIST)
 
 
 def plain(value: Any) -> Any:
@@ -54,7 +56,7 @@ def plain(value: Any) -> Any:
 
 
 def _hidden(value: Any) -> bool:
-    return value is ABSENT or value is ABSENT_TEXT or callable(value)
+    return any(value is absent for absent in _LEFT_OUT) or callable(value)
 
 
 def go_json(value: Any) -> str:

@@ -102,8 +102,18 @@ def test_an_import_downloads_nothing(box: Box) -> None:
 def test_templates_print_empty_maps_and_the_message_of_an_import(box: Box, tmp_path: Path) -> None:
     box("import", "-m", "made by hand", str(tmp_path), "by-hand")
     template = "{{.Comment}} {{.Config.Volumes}} {{len .Config.Volumes}} {{json .Config.Volumes}}"
-    assert box.out("inspect", "-f", template, "by-hand") == "made by hand map[] 0 null"
+    template += " {{.Config.ExposedPorts}}"
+    assert box.out("inspect", "-f", template, "by-hand") == "made by hand map[] 0 null map[]"
+    assert "ExposedPorts" not in box.out("inspect", "by-hand")
     box("rmi", "by-hand")
+
+
+def test_templates_may_count_what_a_container_does_not_have(box: Box, name: str) -> None:
+    box("create", "--name", name, "busybox", "true")
+    template = "{{len .HostConfig.Tmpfs}}{{range .HostConfig.Sysctls}}x{{end}}{{len .HostConfig.Mounts}}"
+    template += "{{.HostConfig.Tmpfs}}"
+    assert box.out("inspect", "-f", template, name) == "00map[]"
+    assert "Tmpfs" not in box.json("inspect", name)[0]["HostConfig"]
 
 
 def test_rm_link_removes_a_link_and_no_container(box: Box, name: str) -> None:

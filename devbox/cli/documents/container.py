@@ -12,7 +12,7 @@ from typing import Any
 from devbox.cli.documents import keys, listed, mapped, mapped_or_nil
 from devbox.cli.documents.container_host import host_config
 from devbox.cli.documents.container_network import links, settings
-from devbox.cli.template_values import ABSENT, ABSENT_TEXT
+from devbox.cli.template_values import ABSENT, ABSENT_MAP, ABSENT_TEXT
 from devbox.cli.units import rfc3339
 from devbox.container.files import sizes
 from devbox.container.spec import apparmor
@@ -92,7 +92,7 @@ def _config(container: Container) -> dict[str, Any]:
         "AttachStdin": config.stdin_once,
         "AttachStdout": False,
         "AttachStderr": False,
-        "ExposedPorts": keys(config.exposed) if config.exposed else ABSENT,
+        "ExposedPorts": keys(config.exposed) or ABSENT_MAP,
         "Tty": config.tty,
         "OpenStdin": config.open_stdin,
         "StdinOnce": config.stdin_once,

@@ -9,7 +9,7 @@ assert sys.platform == "linux"
 from typing import Any
 
 from devbox.cli.documents import listed, mapped
-from devbox.cli.template_values import ABSENT
+from devbox.cli.template_values import ABSENT, ABSENT_LIST, ABSENT_MAP
 from devbox.container import cgroups
 from devbox.model.confinement_parse import parse_security_options
 from devbox.model.container import Container, ContainerConfig, Device, LogConfig, Ulimit
@@ -39,11 +39,11 @@ def host_config(container: Container, links: list[str]) -> dict[str, Any]:
         "Isolation": "",
         **_limits(config),
         "Mounts": [_mount(mount) for mount in config.mounts if mount.kind == "bind" and not mount.create_source]
-        or ABSENT,
-        "Tmpfs": mapped(_tmpfs(config)) if _tmpfs(config) else ABSENT,
-        "Sysctls": mapped(config.sysctls) if config.sysctls else ABSENT,
+        or ABSENT_LIST,
+        "Tmpfs": mapped(_tmpfs(config)) or ABSENT_MAP,
+        "Sysctls": mapped(config.sysctls) or ABSENT_MAP,
         "Init": config.init or ABSENT,
-        "Annotations": mapped(config.annotations) if config.annotations else ABSENT,
+        "Annotations": mapped(config.annotations) or ABSENT_MAP,
         **_kernel_paths(config),
     }
 

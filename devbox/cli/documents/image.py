@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from devbox.cli.documents import keys, listed, mapped, mapped_or_nil
-from devbox.cli.template_values import ABSENT, ABSENT_TEXT
+from devbox.cli.template_values import ABSENT, ABSENT_LIST, ABSENT_MAP, ABSENT_TEXT
 from devbox.cli.units import rfc3339
 from devbox.image import catalog
 from devbox.model.image import Image, ImageConfig
@@ -37,7 +37,7 @@ def document(store: Store, image: Image) -> dict[str, Any]:
         "Os": image.os,
         "Size": image.size,
         "GraphDriver": _graph_driver(store, image),
-        "RootFS": {"Type": "layers", "Layers": list(image.diff_ids) or ABSENT},
+        "RootFS": {"Type": "layers", "Layers": list(image.diff_ids) or ABSENT_LIST},
         "Metadata": {"LastTagTime": rfc3339(_last_tag_time(store, image))},
     }
 
@@ -51,7 +51,7 @@ def settings(config: ImageConfig, written: dict[str, Any]) -> dict[str, Any]:
         "AttachStdin": False,
         "AttachStdout": False,
         "AttachStderr": False,
-        "ExposedPorts": keys(config.exposed) if config.exposed else ABSENT,
+        "ExposedPorts": keys(config.exposed) or ABSENT_MAP,
         "Tty": False,
         "OpenStdin": False,
         "StdinOnce": False,
@@ -66,7 +66,7 @@ def settings(config: ImageConfig, written: dict[str, Any]) -> dict[str, Any]:
         "OnBuild": listed(config.onbuild),
         "Labels": mapped_or_nil(config.labels),
         "StopSignal": config.stop_signal or ABSENT_TEXT,
-        "Shell": list(config.shell) or ABSENT,
+        "Shell": list(config.shell) or ABSENT_LIST,
     }
 
 
