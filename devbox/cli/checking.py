@@ -7,28 +7,12 @@ import sys
 assert sys.platform == "linux"
 
 from collections.abc import Iterator
-from typing import Protocol
 
 from devbox.container import check as containers
 from devbox.image import check as images
+from devbox.model.problem import Problem
 from devbox.network import check as networks
 from devbox.store.database import Store
-
-
-class Problem(Protocol):
-    """One thing that is wrong, as every room reports it."""
-
-    @property
-    def kind(self) -> str:
-        """What it is about."""
-
-    @property
-    def sentence(self) -> str:
-        """What is wrong."""
-
-    @property
-    def mendable(self) -> bool:
-        """Whether --repair puts it right."""
 
 
 def problems(store: Store, *, repair: bool) -> Iterator[Problem]:

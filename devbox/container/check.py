@@ -8,25 +8,15 @@ assert sys.platform == "linux"
 
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from devbox.container import locks, records
+from devbox.model.problem import Problem
 from devbox.store.database import Store
 from devbox.system.files import remove_tree
 from devbox.volume import volumes
 
 _PARTS = ("diff", "work", "log", "hosts", "hostname", "resolv.conf")
 _DIRECTORIES = {"diff": 0o755, "work": 0o700, "log": 0o700}
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong, in a sentence; `mendable` when --repair puts it right."""
-
-    kind: str
-    """"row", "missing container", "surplus container", "missing volume", "surplus volume" """
-    name: str
-    sentence: str
-    mendable: bool = True
 
 
 def find(store: Store) -> list[Problem]:

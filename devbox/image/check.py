@@ -10,22 +10,12 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from devbox.errors import DevboxError
 from devbox.image import catalog, gc, layers
+from devbox.model.problem import Problem
 from devbox.model.reference import familiar
 from devbox.store.database import Store
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong, in a sentence; `mendable` when --repair puts it right."""
-
-    kind: str
-    """"layer", "unused layer", "surplus", "blob", "image" """
-    name: str
-    sentence: str
-    mendable: bool = True
 
 
 def find(store: Store) -> list[Problem]:

@@ -9,10 +9,10 @@ assert sys.platform == "linux"
 import json
 import os
 import time
-from typing import NamedTuple
 
 from devbox.errors import HostError
 from devbox.model.network import Endpoint
+from devbox.model.problem import Problem
 from devbox.network import bridges, endpoints, firewall, naming, networks, plumbing, rules
 from devbox.store.database import Store
 from devbox.system import process
@@ -20,16 +20,6 @@ from devbox.system.interfaces import Interfaces
 
 _VANISHING_SECONDS = 1.0
 """the kernel takes the interfaces of a namespace down some time after its last process"""
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong, in a sentence; `mendable` unless it is not ours to touch."""
-
-    kind: str
-    """"interface", "rows", "bridge", "port of a bridge", "forwarding", "firewall", "foreign firewall" """
-    name: str
-    sentence: str
-    mendable: bool = True
 
 
 def find(store: Store) -> list[Problem]:
