@@ -32,13 +32,13 @@ _OPTIONS = ("type", "o", "device")
 
 def create(
     store: Store,
-    name: str = "",
+    name: str,
     *,
     driver: str = "local",
     labels: Mapping[str, str] | None = None,
     options: Mapping[str, str] | None = None,
 ) -> Volume:
-    """Make a volume, or return the one of this name; without a name it is anonymous.
+    """Make a volume, or return the one of this name; with the name "" it is anonymous.
 
     Raises ConflictError when the one that exists has other labels or options than those asked for.
     """
@@ -109,7 +109,7 @@ def anonymous_of(store: Store, container_id: str) -> tuple[str, ...]:
     return tuple(row["name"] for row in rows)
 
 
-def remove(store: Store, name: str, force: bool = False) -> None:  # noqa: FBT001, FBT002
+def remove(store: Store, name: str, *, force: bool = False) -> None:
     """Delete a volume with its files; ConflictError while a container uses it.
 
     With `force` it is no error when there is none.

@@ -60,7 +60,7 @@ def test_a_bad_name_never_becomes_a_path(store: Store, name: str) -> None:
 
 
 def test_an_anonymous_volume_has_a_name_of_its_own(store: Store) -> None:
-    one, two = volumes.create(store), volumes.create(store)
+    one, two = volumes.create(store, ""), volumes.create(store, "")
     assert one.anonymous
     assert len(one.name) == 64
     assert one.name != two.name
@@ -102,7 +102,7 @@ def test_a_used_volume_is_not_removed(store: Store, container: Add) -> None:
     use(store, web, Mount("volume", "/data", "cache"))
     for force in (False, True):
         with pytest.raises(ConflictError, match="in use by container web"):
-            volumes.remove(store, "cache", force)
+            volumes.remove(store, "cache", force=force)
     assert not volumes.remove_if_unused(store, "cache")
     assert os.path.isdir(volumes.path(store, "cache"))
 
