@@ -196,6 +196,7 @@ def test_a_registry_is_asked_about_an_image_without_fetching_it(sender: Box, the
     assert document["Config"]["Cmd"] == ["/bin/tool"]
     assert len(document["Layers"]) == 2
     assert len(there.requests("GET /v2/asked/app/blobs")) == 1
+    assert "invalid --filter stars 'many'" in sender.fails("search", "-f", "stars=many", f"{there.host}/asked")
     found = sender.out("search", "--format", "{{.Name}}", f"{there.host}/asked")
     assert found == f"{there.host}/asked/app"
 

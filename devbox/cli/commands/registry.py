@@ -20,6 +20,7 @@ from devbox.image.pull import How
 from devbox.image.pull import pull as pull_one
 from devbox.image.squeeze import METHODS
 from devbox.model.invocation import Invocation
+from devbox.model.options_parse import parse_count
 from devbox.model.reference import DEFAULT_DOMAIN, Reference, familiar, parse
 from devbox.registry import credentials, repository
 from devbox.registry.credentials import Credentials
@@ -140,10 +141,12 @@ def _credentials(context: Context, invocation: Invocation, domain: str) -> Crede
 def _asked(context: Context, user: str, password: str | None, domain: str) -> tuple[str, str]:
     import getpass
 
-    if not user:
-        context.flush()
-        user = input(f"Username for {domain}: ").strip()
-    return user, getpass.getpass("Password: ") if password is None else password
+    context.flush()
+    try:
+        user = user or input(f"Username for {domain}: ").strip()
+        return user, getpass.getpass("Password: ") if password is None else password
+    except EOFError:
+        raise UsageError("there is no answer", hint="use --username and --password-stdin") from None
 
 
 def logout(context: Context, invocation: Invocation) -> int:
@@ -189,15 +192,21 @@ def search(context: Context, invocation: Invocation) -> int:
     place = _place(context, invocation, domain)
     if not own:
         place = place._replace(host="index.docker.io")
-    official, stars = boolean(filters, "is-official"), int(max(filters.get("stars", ("0",)), key=int))
+    official = boolean(filters, "is-official")
+    stars = max(parse_count(text, "--filter stars") for text in filters.get("stars", ("0",)))
     rows = [
         _found(result, domain if own else "", whole=invocation.flag("no_trunc"))
         for result in repository.search(place, word, limit, context.environ)
-        if (official is None or bool(result.get("is_official")) == official)
-        and int(result.get("star_count") or 0) >= stars
+        if (official is None or bool(result.get("is_official")) == official) and _stars(result) >= stars
     ]
     listing(context, invocation, rows, columns=_COLUMNS, id_key="Name")
     return 0
+
+
+def _stars(result: dict[str, Any]) -> int:
+    """How many the registry says there are."""
+    count = result.get("star_count")
+    return count if isinstance(count, int) else 0
 
 
 def _found(result: dict[str, Any], domain: str, *, whole: bool) -> dict[str, str]:
@@ -208,7 +217,7 @@ def _found(result: dict[str, Any], domain: str, *, whole: bool) -> dict[str, str
     return {
         "Name": f"{domain}/{name}" if domain else name,
         "Description": description,
-        "StarCount": str(int(result.get("star_count") or 0)),
+        "StarCount": str(_stars(result)),
         "IsOfficial": "[OK]" if result.get("is_official") else "",
         "IsAutomated": "[OK]" if result.get("is_automated") else "",
     }
