@@ -50,9 +50,9 @@ def equals(filters: Filters, key: str, *texts: str) -> bool:
     return not values or any(text in values for text in texts)
 
 
-def labels_match(filters: Filters, labels: Mapping[str, str], key: str = "label") -> bool:
+def labels_match(filters: Filters, labels: Mapping[str, str]) -> bool:
     """Whether all wanted labels, KEY or KEY=VALUE, are there."""
-    for wanted in filters.get(key, ()):
+    for wanted in filters.get("label", ()):
         name, has_value, value = wanted.partition("=")
         if name not in labels or (has_value and labels[name] != value):
             return False

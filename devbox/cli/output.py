@@ -81,6 +81,11 @@ def one(context: Context, wanted: str, document: Mapping[str, Any]) -> None:
     context.out(for_terminal(Template("{{json .}}" if wanted == "json" else wanted).render(document)))
 
 
+def as_json(context: Context, document: Any, *, indent: int = 4) -> None:
+    """Print a document of our own as JSON."""
+    context.out(escape_json(json.dumps(document, ensure_ascii=False, indent=indent)))
+
+
 def for_terminal(text: str) -> str:
     """Escape what a template printed when a person looks at it; scripts get the bytes as they are."""
     return escape(text) if sys.stdout.isatty() else text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -20,10 +19,9 @@ def doctor(context: Context, invocation: Invocation) -> int:
     found = list(_findings(context, invocation))
     problems = sum(finding.level == "problem" for finding in found)
     if invocation.flag("json"):
-        from devbox.cli.escape import escape_json
+        from devbox.cli.output import as_json
 
-        document = {"problems": problems, "findings": [finding._asdict() for finding in found]}
-        context.out(escape_json(json.dumps(document, ensure_ascii=False, indent=4)))
+        as_json(context, {"problems": problems, "findings": [finding._asdict() for finding in found]})
     else:
         _print(context, found, quiet=invocation.flag("quiet"))
     return 1 if problems else 0

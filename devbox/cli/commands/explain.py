@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from devbox.cli import grammar
@@ -35,9 +34,9 @@ def explain(context: Context, invocation: Invocation) -> int:
     passed = sorted(request.asked_for(translated.invocation, context.environ))
     document = _document(machine, command, given, translated) | {"environment": passed}
     if invocation.flag("json"):
-        from devbox.cli.escape import escape_json
+        from devbox.cli.output import as_json
 
-        context.out(escape_json(json.dumps(document, ensure_ascii=False, indent=4)))
+        as_json(context, document)
     else:
         _print(context, document, context.cwd)
     return 0

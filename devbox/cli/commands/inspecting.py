@@ -6,7 +6,8 @@ import sys
 
 assert sys.platform == "linux"
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from devbox.cli.context import Context
@@ -35,10 +36,10 @@ def inspect(context: Context, invocation: Invocation) -> int:
 
 
 def _local(context: Context, invocation: Invocation) -> Callable[[str], Document]:
-    kinds = _kinds(invocation)
-    sized = bool(invocation.params.get("size"))
+    container = functools.partial(_container, sized=bool(invocation.params.get("size")))
+    chosen = [_MAKERS.get(kind, container) for kind in _kinds(invocation)]
     store = context.reconciled()
-    return lambda reference: _document(store, reference, kinds, sized=sized)
+    return lambda reference: _document(store, reference, chosen)
 
 
 def _remote(context: Context, invocation: Invocation) -> Callable[[str], Document]:
@@ -69,52 +70,51 @@ def _kinds(invocation: Invocation) -> tuple[str, ...]:
     return (wanted,)
 
 
-def _document(store: Store, reference: str, kinds: tuple[str, ...], *, sized: bool) -> Document:
-    for kind in kinds:
+def _document(store: Store, reference: str, makers: Sequence[Callable[[Store, str], Document]]) -> Document:
+    for make in makers:
         try:
-            return _MAKERS[kind](store, reference, sized)
+            return make(store, reference)
         except NotFoundError as error:
             missing = error
         except UsageError as error:
             # a name of one kind need not be well-formed for another
-            if len(kinds) == 1:
+            if len(makers) == 1:
                 raise
             missing = NotFoundError(error.message)
-    if len(kinds) == 1:
+    if len(makers) == 1:
         raise missing
     raise NotFoundError(f"no such object: {reference}", hint="devbox has containers, images, networks and volumes")
 
 
-def _container(store: Store, reference: str, sized: bool) -> Document:  # noqa: FBT001
+def _container(store: Store, reference: str, *, sized: bool) -> Document:
     from devbox.cli.documents.container import document
     from devbox.container import records
 
     return document(store, records.get(store, reference), sized=sized)
 
 
-def _image(store: Store, reference: str, _sized: bool) -> Document:  # noqa: FBT001
+def _image(store: Store, reference: str) -> Document:
     from devbox.cli.documents.image import document
     from devbox.image import catalog
 
     return document(store, catalog.find(store, reference))
 
 
-def _network(store: Store, reference: str, _sized: bool) -> Document:  # noqa: FBT001
+def _network(store: Store, reference: str) -> Document:
     from devbox.cli.documents.network import document
     from devbox.network import networks
 
     return document(store, networks.get(store, reference))
 
 
-def _volume(store: Store, reference: str, _sized: bool) -> Document:  # noqa: FBT001
+def _volume(store: Store, reference: str) -> Document:
     from devbox.cli.documents.volume import document
     from devbox.volume import volumes
 
     return document(volumes.get(store, reference))
 
 
-_MAKERS: dict[str, Callable[[Store, str, bool], Document]] = {
-    "container": _container,
+_MAKERS: dict[str, Callable[[Store, str], Document]] = {
     "image": _image,
     "network": _network,
     "volume": _volume,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from devbox.cli.context import Context
+from devbox.cli.output import as_json
 from devbox.cli.parse import did_you_mean
 from devbox.errors import NotFoundError, UsageError
 from devbox.machine import broker_link, openssh, places, registry, settings
@@ -156,7 +156,7 @@ def status(context: Context, invocation: Invocation) -> int:
     """Print one machine's state."""
     found = _driver(context, invocation.text("name")).status()
     if invocation.flag("json"):
-        _json(context, _document(found))
+        as_json(context, _document(found))
     else:
         detail = f" ({found.detail})" if found.detail != found.state.value else ""
         context.out(f"{found.name}: {found.state.value}{detail}")
@@ -174,7 +174,7 @@ def ls(context: Context, invocation: Invocation) -> int:
         return 0
     documents = [_document(_driver(context, name).status()) for name in sorted(names)]
     if invocation.flag("json"):
-        _json(context, documents)
+        as_json(context, documents)
     else:
         rows = [{key.capitalize(): value for key, value in document.items()} for document in documents]
         listing(context, invocation, rows, columns=_COLUMNS, id_key="Name")
@@ -194,7 +194,7 @@ def ssh_config(context: Context, invocation: Invocation) -> int:
     name = _name(context, invocation.text("name"))
     place, endpoint = places.machine(name), registry.endpoint(name)
     if invocation.flag("json"):
-        _json(context, openssh.options(place, endpoint))
+        as_json(context, openssh.options(place, endpoint))
     else:
         context.out(openssh.config(place, endpoint))
     return 0
@@ -208,7 +208,7 @@ def snapshot(context: Context, invocation: Invocation) -> int:
     if action == "list":
         found = driver.snapshot_list()
         if invocation.flag("json"):
-            _json(context, list(found))
+            as_json(context, list(found))
         else:
             for each in found:
                 context.out(each)
@@ -245,7 +245,7 @@ def _change(
     seconds = phases.end()
     if invocation.flag("json"):
         address = endpoint._asdict() if endpoint else None
-        _json(
+        as_json(
             context,
             {"name": driver.name, "result": done, "seconds": seconds, "phases": phases.times, "endpoint": address},
         )
@@ -290,12 +290,6 @@ def _document(found: Status) -> dict[str, str]:
         "detail": found.detail,
         "address": address,
     }
-
-
-def _json(context: Context, document: Any) -> None:
-    from devbox.cli.escape import escape_json
-
-    context.out(escape_json(json.dumps(document, ensure_ascii=False, indent=4)))
 
 
 def _no_action(action: str, known: tuple[str, ...]) -> NoReturn:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from devbox.cli.context import Context
-from devbox.cli.escape import escape_json
+from devbox.cli.output import as_json
 from devbox.errors import UsageError
 from devbox.image import lists, manifests, remote
 from devbox.image.pull import How
@@ -67,16 +67,17 @@ def inspect(context: Context, invocation: Invocation) -> int:
     if len(names) > 2:
         raise UsageError("one manifest can be shown at once, or one of a list", hint="write [LIST] IMAGE")
     if len(names) == 2:
-        _show(context, lists.describe(store, *names))
+        as_json(context, lists.describe(store, *names), indent=3)
         return 0
     known = None if "@" in names[0] else lists.find(store, names[0])
     if known is not None:
-        _show(context, json.loads(known))
+        as_json(context, json.loads(known), indent=3)
         return 0
     how = _how(context, invocation)
     repository, manifest = registry.find(parse(names[0]), how.environ, insecure=how.insecure)
-    _show(context, _verbose(repository, manifest) if invocation.flag("verbose") else remote.parse(manifest))
+    shown = _verbose(repository, manifest) if invocation.flag("verbose") else remote.parse(manifest)
     repository.close()
+    as_json(context, shown, indent=3)
     return 0
 
 
@@ -105,10 +106,6 @@ def _one(repository: Repository, manifest: Manifest, platform: dict[str, Any]) -
         "Descriptor": {**descriptor, **({"platform": platform} if platform else {})},
         "SchemaV2Manifest": document,
     }
-
-
-def _show(context: Context, document: Any) -> None:
-    context.out(escape_json(json.dumps(document, indent=3, ensure_ascii=False)))
 
 
 def _how(context: Context, invocation: Invocation) -> How:
