@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import stat
+import struct
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -191,6 +192,19 @@ def test_a_cut_archive_is_refused(cut: int, root: Path) -> None:
 def test_noise_is_refused(root: Path) -> None:
     with pytest.raises(RefusedError):
         unpack(os.urandom(4096), root)
+
+
+def test_a_capability_and_other_attributes_survive_a_round_trip(root: Path, tmp_path: Path) -> None:
+    capability = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0)  # net_bind_service, effective
+    attributes = {"security.capability": capability.decode("latin-1"), "user.note": "kept", "trusted.mine": "too"}
+    headers = {f"SCHILY.xattr.{name}": value for name, value in attributes.items()}
+    unpack(archive(member("ping", b"program", mode=0o755, uid=7, gid=8, pax_headers=headers)), root)
+    (tmp_path / "copy").mkdir()
+    unpack(packed(root), tmp_path / "copy")
+    for tree in (root, tmp_path / "copy"):
+        found = {name: os.getxattr(tree / "ping", name).decode("latin-1") for name in os.listxattr(tree / "ping")}
+        assert found == attributes
+        assert (tree / "ping").stat().st_uid == 7
 
 
 def test_the_same_tree_always_gives_the_same_bytes(root: Path, tmp_path: Path) -> None:

@@ -96,6 +96,16 @@ def test_run_killed(box: Box, name: str, bystander: str, call: str, after: int) 
     box("run", "-d", "--name", name, "-p", "127.0.0.1::80", "busybox", "sleep", "1000")
 
 
+@pytest.mark.parametrize(("call", "after"), [("mount", 1), ("vfork,clone3", 0), ("wait4", 0)])
+def test_start_killed(box: Box, name: str, bystander: str, call: str, after: int) -> None:
+    box("create", "--name", name, "-p", "127.0.0.1::80", "busybox", "sleep", "1000")
+    assert killed_at(box, call, after, "start", name) in (-9, 137)
+    settled(box)
+    assert box.out("inspect", "-f", "{{.State.Running}}", bystander) == "true"
+    box("start", name)
+    assert box.out("inspect", "-f", "{{.State.Running}}", name) == "true"
+
+
 ENDED = {
     "TERM": {"rename": (), "unshare": ("-d",), "mount": (), "vfork,clone3": ("-d",), "connect": ()},
     "HUP": {"rename": ("-d",), "connect": ()},

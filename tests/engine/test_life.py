@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -41,6 +42,16 @@ def state(box: Box, name: str) -> str:
 def test_the_exit_code_is_the_commands_own(box: Box, words: list[str], code: int) -> None:
     done = box("run", "--rm", "busybox", *words, check=False)
     assert done.returncode == code, done.stderr
+
+
+def test_the_runtime_knows_a_container_by_an_id_of_ours(box: Box, name: str) -> None:
+    """Debian's crun deletes the directory above its own when it is told to delete ".."."""
+    container = box.out("run", "-d", "--name", name, "busybox", "sleep", "1000")
+    assert re.fullmatch("[0-9a-f]{64}", container)
+    assert container in os.listdir(box.root / "run" / "runtime")
+    for odd in ("..", ".", "a/b", "-x", "a" * 129):
+        box.fails("rename", name, odd)
+        box.fails("create", f"--name={odd}", "busybox")
 
 
 def test_run_without_rm_keeps_the_container(box: Box, name: str) -> None:
