@@ -184,7 +184,7 @@ def _stream(
     stored, plain = hashlib.sha256(), hashlib.sha256()
     kind = kind_of(member.head())
     if kind:
-        source = member.open(stored)
+        source = member.open(stored if blob.digest else None)  # what a pull fetched was hashed as it came
         with decompressed(source, kind, fast=True) as stream:
             taken = take(Source(stream, limit=limits.size, hasher=plain, recorder=recorder), limits)
     else:
