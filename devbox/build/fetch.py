@@ -9,8 +9,10 @@ assert sys.platform == "linux"
 import email.utils
 import http.client
 import os
+import queue
 import re
 import ssl
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -26,6 +28,9 @@ from devbox.system.files import write_all
 SIZE_MAX = 64 * GIB
 _CHUNK = 1 << 18
 _STALL_SECONDS = 60
+_AHEAD = 8
+"""pieces that are received before they are written"""
+_LOOK_SECONDS = 0.1
 _REDIRECTS_MAX = 10
 _DIGEST = re.compile(r"(sha256|sha384|sha512):([0-9a-f]+)")
 _DIGITS = {"sha256": 64, "sha384": 96, "sha512": 128}
@@ -39,6 +44,16 @@ class Fetched(NamedTuple):
     """ "sha256:<64 hex>", or of the kind that was asked for"""
     modified: int | None
     """seconds since 1970, as the server says"""
+
+
+class _End(NamedTuple):
+    """What the server said of a file that has come."""
+
+    promised: str
+    modified: str
+
+
+_Part = bytes | _End | BaseException
 
 
 def check_digest(text: str) -> str:
@@ -67,27 +82,48 @@ def fetch(
 
     hasher = hashlib.new(checksum.partition(":")[0] or "sha256")
     size = 0
+    parts: queue.Queue[_Part] = queue.Queue(_AHEAD)
+    threading.Thread(target=_receive, args=(url, parts), daemon=True).start()
     try:
-        with _opener().open(_request(url), timeout=_STALL_SECONDS) as answer:
-            promised = answer.headers.get("Content-Length", "")
-            while data := answer.read(_CHUNK):
-                check()
-                size += len(data)
-                if size > limit:
-                    raise RefusedError(f"{shown(url)} has more than {limit} bytes")
-                hasher.update(data)
-                write_all(fd, data)
-            modified = _moment(answer.headers.get("Last-Modified", ""))
+        while not isinstance(part := _next(parts, check), _End):
+            size += len(part)
+            if size > limit:
+                raise RefusedError(f"{shown(url)} has more than {limit} bytes")
+            hasher.update(part)
+            write_all(fd, part)
     except urllib.error.HTTPError as error:
         raise _answered(url, error) from error
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
         raise _unreachable(url, error) from error
-    if promised.isdigit() and int(promised) != size:
-        raise HostError(f"{shown(url)} ended after {size} of {promised} bytes", hint="try again")
+    if part.promised.isdigit() and int(part.promised) != size:
+        raise HostError(f"{shown(url)} ended after {size} of {part.promised} bytes", hint="try again")
     digest = f"{hasher.name}:{hasher.hexdigest()}"
     if checksum and digest != checksum:
         raise RefusedError(f"digest mismatch for {shown(url)}: got {digest}, expected {checksum}")
-    return Fetched(size, digest, modified)
+    return Fetched(size, digest, _moment(part.modified))
+
+
+def _receive(url: str, parts: queue.Queue[_Part]) -> None:
+    """What a thread does that nobody waits for, so that a server which stalls delays no stop."""
+    try:
+        with _opener().open(_request(url), timeout=_STALL_SECONDS) as answer:
+            while data := answer.read(_CHUNK):
+                parts.put(data)
+            parts.put(_End(answer.headers.get("Content-Length", ""), answer.headers.get("Last-Modified", "")))
+    except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+        parts.put(error)
+
+
+def _next(parts: queue.Queue[_Part], check: Callable[[], None]) -> bytes | _End:
+    while True:
+        check()
+        try:
+            part = parts.get(timeout=_LOOK_SECONDS)
+        except queue.Empty:
+            continue
+        if isinstance(part, BaseException):
+            raise part
+        return part
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -113,3 +115,18 @@ def test_a_long_step_is_not_taken_for_a_dead_one(build: Builder) -> None:
         build.box("ps")
     assert running.wait(30) == 0
     assert build.run("cat", "/done") == "done"
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nabc"])
+def test_a_server_that_stalls_does_not_delay_the_end(box: Box, tmp_path: Path, answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        (tmp_path / "Dockerfile").write_text(f"FROM busybox\nADD http://127.0.0.1:{port}/file /file\n")
+        with box.popen("build", str(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(answer)
+                time.sleep(0.5)
+                build.send_signal(signal.SIGINT)
+                assert build.wait(10) == 130
+    assert not os.listdir(box.root / "tmp")
