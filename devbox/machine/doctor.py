@@ -41,7 +41,7 @@ _INSTALL = {
         "qemu": "sudo apt-get install qemu-system-x86 qemu-utils",
     },
     "darwin": {
-        "vagrant": "brew install --cask vagrant",
+        "vagrant": "brew install hashicorp/tap/hashicorp-vagrant",
         "virtualbox": "brew install --cask virtualbox",
         "qemu": "brew install qemu",
         "parallels": "brew install --cask parallels",
