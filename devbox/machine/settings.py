@@ -134,4 +134,9 @@ def _machine(name: str, wishes: dict[str, Any]) -> MachineSettings:
 
 
 def _default_provider() -> str:
-    return "libvirt" if sys.platform == "linux" else "virtualbox"
+    """Of VirtualBox there is no Linux for Apple silicon that we have a box of."""
+    if sys.platform == "linux":
+        return "libvirt"
+    if sys.platform == "darwin":
+        return "qemu" if os.uname().machine == "arm64" else "virtualbox"
+    return "virtualbox"
