@@ -135,8 +135,7 @@ def _machine(name: str, wishes: dict[str, Any]) -> MachineSettings:
 
 def _default_provider() -> str:
     """Of VirtualBox there is no Linux for Apple silicon that we have a box of."""
-    if sys.platform == "linux":
-        return "libvirt"
-    if sys.platform == "darwin":
-        return "qemu" if os.uname().machine == "arm64" else "virtualbox"
-    return "virtualbox"
+    import platform
+
+    silicon = platform.system() == "Darwin" and platform.machine() == "arm64"
+    return "libvirt" if sys.platform == "linux" else "qemu" if silicon else "virtualbox"
