@@ -77,7 +77,7 @@ def _run(context: Context, command: Command, invocation: Invocation, name: str) 
     context.flush()
 
     def perform(one: Invocation) -> int:
-        return proxy.run(one, name, translated.cwd, context.environ)
+        return proxy.run(one, name, translated.cwd, context.environ, translated.agents)
 
     if not translated.send and not translated.fetch:
         return _streamed(translated, perform)
@@ -108,7 +108,8 @@ def translate(
     from devbox.machine import places
     from devbox.machine import translate as translation
 
-    wish = Wish(mapping, context.cwd, context.environ, files, name, places.settings_file(), scratch)
+    settings, host = places.settings_file(), places.this_host()
+    wish = Wish(mapping, context.cwd, context.environ, files, name, settings, scratch, host)
     return translation.translate(invocation, kinds, wish)
 
 

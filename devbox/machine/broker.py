@@ -27,6 +27,7 @@ from devbox.machine.connection import ChannelLink
 from devbox.machine.forwards import Forwards
 from devbox.machine.frames import Frame, Kind
 from devbox.machine.inbound import Inbound
+from devbox.machine.keyagent import Forwarded
 from devbox.machine.mirrors import Mirrors
 from devbox.machine.places import MachinePlace
 from devbox.machine.request import Request, Terminal
@@ -92,6 +93,7 @@ class Broker:
         self._over = threading.Event()
         self._forwards = Forwards(self._dial, self._send_datagram)
         self._mirrors = Mirrors(owned.place)
+        self._agents = Forwarded(lambda frame: self._outbox.put(frame))
 
     def run(self, listener: socket.socket, idle: float) -> None:
         """Take clients in until nobody needs us any more."""
@@ -137,6 +139,8 @@ class Broker:
             self.retire()
             if frame.payload:
                 self._over.set()
+        elif frame.kind == Kind.AGENT:
+            self._agents.allow(json.loads(frame.payload))
         elif self._link is not None:
             if frame.kind == Kind.OPEN and not self._settled(client, frame):
                 return
@@ -200,6 +204,7 @@ class Broker:
         outbox: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
         self._outbox = outbox
         outbox.put(Frame(Kind.PORTS, 0, b'{"follow":true}'))
+        self._agents.again()
         if self._way.ours:
             woken = Request(Invocation(("internal", "wake"), {}), "/", {}, Terminal())
             outbox.put(Frame(Kind.OPEN, _OWN_SESSION, request.encode(woken)))
@@ -246,7 +251,8 @@ class Broker:
         return ConnectionLostError("the broker has ended")
 
     def _deliver(self, frame: Frame) -> None:
-        client = self._clients.get(frame.session)
+        flows = frame.kind in (Kind.AGENT, Kind.DATAGRAM)  # whose numbers are no sessions
+        client = None if flows else self._clients.get(frame.session)
         if client is not None:
             client.put(frame._replace(session=client.session))
             if frame.kind == Kind.EXIT:
@@ -255,6 +261,8 @@ class Broker:
             self._compare_clocks(*frames.read_pong(frame))
         elif frame.kind == Kind.PORTS:
             self._settle_ports(json.loads(frame.payload))
+        elif frame.kind == Kind.AGENT:
+            self._agents.receive(frame)
         elif frame.kind == Kind.DATAGRAM:
             self._forwards.arrived(frame.session, frames.read_datagram(frame)[1])
         elif frame.session == _OWN_SESSION and frame.kind in (Kind.STDOUT, Kind.STDERR):

@@ -10,12 +10,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from devbox.errors import ConnectionLostError, DevboxError, HostError, MachineGoneError
 from devbox.machine import console, frames
 from devbox.machine.frames import PIECE, WINDOW, Frame, Kind, Receipts
+from devbox.machine.keyagent import Forwarded
 from devbox.machine.request import Terminal
 
 PING_EVERY = 3.0
@@ -66,6 +67,8 @@ class Client:
         self._writers: dict[Kind, _Writer] = {}
         self._all_sent = threading.Event()
         self._heard = time.monotonic()
+        self._has_broker = False
+        self._agents = Forwarded(self._outbox.put)
 
     def greet(self) -> str:
         """Wait for the HELLO, and return the stamp in it; until then nothing is asked, so all may be tried again.
@@ -77,6 +80,7 @@ class Client:
                 hello = json.loads(frame.payload)
                 if not hello.get("ready"):
                     raise _named(str(hello.get("kind")), str(hello.get("error")), str(hello.get("hint", "")))
+                self._has_broker = "stamp" in hello
                 return str(hello.get("stamp", ""))
         raise AssertionError("frames end with an error")
 
@@ -88,11 +92,12 @@ class Client:
         """Give the link up, and the command if it has not ended."""
         self._link.close()
 
-    def run(self, wanted: bytes, terminal: Terminal, *, stdin: bool) -> Ending:
-        """Send the request, once, and stay with it.
+    def run(self, wanted: bytes, terminal: Terminal, *, stdin: bool, agents: Mapping[str, str]) -> Ending:
+        """Send the request, once, and stay with it; sockets of SSH agents that it may use are there before.
 
         ConnectionLostError and MachineGoneError say that nobody knows how it ended.
         """
+        self._share_agents(dict(agents))
         self._outbox.put(Frame(Kind.OPEN, _SESSION, wanted))
         for kind, number in ((Kind.STDOUT, 1), (Kind.STDERR, 2)):
             self._writers[kind] = _Writer(number, kind, self._outbox)
@@ -114,6 +119,8 @@ class Client:
                 with self._credit:
                     self._allowed += frames.read_credit(frame)[1]
                     self._credit.notify()
+            elif frame.kind == Kind.AGENT:
+                self._agents.receive(frame)
             elif frame.kind == Kind.PORTS:
                 self._refuse_ports(json.loads(frame.payload))
             elif frame.kind == Kind.EXIT:
@@ -124,6 +131,13 @@ class Client:
             if sys.platform == "win32" and terminal.wanted and size != (size := console.size()):
                 self._outbox.put(frames.resize(_SESSION, *size))
         raise AssertionError("frames end with an error")
+
+    def _share_agents(self, agents: dict[str, str]) -> None:
+        """A broker does it as long as it lives; without one we do."""
+        if self._has_broker and agents:
+            self._outbox.put(Frame(Kind.AGENT, 0, json.dumps(agents).encode()))
+        elif agents:
+            self._agents.allow(agents)
 
     def _refuse_ports(self, asked: dict[str, Any]) -> None:
         """Only a broker lives as long as a container, so no port of this host can be promised without one."""

@@ -54,6 +54,9 @@ class Kind(IntEnum):
     """one of UDP; the session is the number of a flow, which the host chooses"""
     CLOCK = 15
     """by how many nanoseconds the machine's clock is to be moved"""
+    AGENT = 16
+    """of a connection to the SSH agent of the host, b"" at its end; the session is its number, which the machine
+    chooses. Session 0: JSON, where the machine listens, or what was connected to"""
 
 
 STREAMS = (Kind.STDIN, Kind.STDOUT, Kind.STDERR)

@@ -117,6 +117,17 @@ def existing() -> list[str]:
         return []
 
 
+def this_host() -> str:
+    """What tells this user on this host from others that use the same machine."""
+    import socket
+
+    try:
+        number = os.stat(machines_directory()).st_ino
+    except FileNotFoundError:
+        number = 0
+    return f"{socket.gethostname()} {number}"
+
+
 def settings_file() -> str:
     """The user's machines.toml."""
     import platformdirs

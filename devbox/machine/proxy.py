@@ -17,11 +17,20 @@ class NotReachedError(MachineGoneError):
     """There was no machine to send the command to, so it may be started and asked again."""
 
 
+_NO_AGENTS: Mapping[str, str] = {}
 _SENT_BY_PEOPLE = ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE")
 
 
-def run(invocation: Invocation, machine: str, cwd: str, environ: Mapping[str, str]) -> int:
+def run(
+    invocation: Invocation,
+    machine: str,
+    cwd: str,
+    environ: Mapping[str, str],
+    agents: Mapping[str, str] = _NO_AGENTS,
+) -> int:
     """Run a command in a machine, "" being the default one; its exit code, or 128 + n when signal n ended it.
+
+    `agents` are sockets of this host that it may use, by their path there.
 
     What it says of a broken connection or a dead machine is true of the command, which is never sent twice.
     """
@@ -31,7 +40,7 @@ def run(invocation: Invocation, machine: str, cwd: str, environ: Mapping[str, st
     name = machine or _default()
     client = _reach(name, environ, wanted)
     try:
-        ending = client.run(data, wanted.terminal, stdin=stdin)
+        ending = client.run(data, wanted.terminal, stdin=stdin, agents=agents)
     except ConnectionLostError as error:
         from devbox.machine import direct
 

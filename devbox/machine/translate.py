@@ -56,7 +56,7 @@ class _Translation:
             "contexts": lambda _, value: tuple(build.named_context(self, each) for each in _many(value)),
             "dockerfile": lambda name, value: self.dockerfile(str(value), name),
             "secrets": lambda _, value: build.secrets(self, _many(value), self.wish.environ),
-            "sockets": lambda _, value: tuple(build.agent(each) for each in _many(value)),
+            "sockets": lambda _, value: tuple(self.agent(each) for each in _many(value)),
             "cache_from": lambda name, value: tuple(build.cache(each, self.read, name) for each in _many(value)),
             "cache_to": lambda name, value: tuple(build.cache(each, self.result, name) for each in _many(value)),
             "outputs": lambda _, value: tuple(build.output(self, each) for each in _many(value)),
@@ -74,6 +74,7 @@ class _Translation:
             tuple(self.fetch),
             self.stdin,
             self.stdout,
+            self.mounts.agents,
         )
 
     def mapped(self, path: str) -> str | None:
@@ -140,6 +141,12 @@ class _Translation:
         if self.send and self.send[-1].guest == guest and self.wish.files.kind(beside) == "file":
             self.send.append(Sent(beside, guest + _IGNORE, _what(name), follow=True))
         return guest
+
+    def agent(self, text: str) -> str:
+        """--ssh of build: default, or ID=SOCKET."""
+        name, _, path = text.partition("=")
+        own = self.wish.environ.get("SSH_AUTH_SOCK", "")
+        return f"{name or 'default'}={self.mounts.agent(path or own, f'--ssh {text}')}"
 
     def security(self, text: str) -> str:
         """--security-opt, of which seccomp may name a file."""

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from devbox.errors import RefusedError
 from devbox.model.mount_parse import fields
 
 _SOURCE = ("src", "source")
@@ -54,14 +53,6 @@ def _secret(carrier: Carrier, text: str, environ: Mapping[str, str]) -> str:
         return text
     name = name or os.path.basename(source)
     return _csv({"id": name, "src": carrier.read(source or name, "secret")})
-
-
-def agent(text: str) -> str:
-    """--ssh: refused."""
-    raise RefusedError(
-        f"--ssh {text}: the SSH agent of this host is not forwarded to machines yet",
-        hint="use --secret id=KEY,src=FILE with a key for this purpose only",
-    )
 
 
 def cache(text: str, carry: Callable[[str, str], str], name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from devbox.errors import UsageError
-from devbox.machine import hostpath
+from devbox.machine import hostpath, keyagent
 from devbox.machine.mountmap import MountMap, Share
 from devbox.machine.wish import NotSharedError, Wish
 from devbox.model.mount_parse import fields
@@ -26,6 +26,8 @@ class Mounts:
         self._mapped = mapped
         self._wish = wish
         self._platform = wish.mapping.platform
+        self.agents: dict[str, str] = {}
+        """sockets of SSH agents that are mounted, by their path in the machine"""
 
     def translate(self, text: str, name: str) -> str:
         """One value of --mount, or of -v."""
@@ -75,7 +77,17 @@ class Mounts:
         is_path = key.lower() in ("source", "src") and _is_path(source, self._platform)
         return f"source={self._source(source, option)}" if is_path else value
 
+    def agent(self, path: str, option: str) -> str:
+        """The path in the machine behind which is an SSH agent of this host."""
+        path = hostpath.absolute(keyagent.check(path, option), self._wish.cwd, self._platform)
+        guest = keyagent.place(self._wish.host, path)
+        self.agents[guest] = path
+        return guest
+
     def _source(self, source: str, option: str) -> str:
+        own = self._wish.environ.get("SSH_AUTH_SOCK", "")
+        if source == keyagent.DESKTOP or (own and source == own):
+            return self.agent(own, option)
         guest = self._mapped(source)
         if guest is None:
             path = hostpath.absolute(source, self._wish.cwd, self._platform)

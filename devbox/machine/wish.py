@@ -38,6 +38,8 @@ class Wish(NamedTuple):
     """the file that a refusal names"""
     scratch: str = ""
     """a directory of the machine for what is sent and fetched, the command's own"""
+    host: str = ""
+    """what tells this host from others that use the same machine"""
 
 
 class Sent(NamedTuple):
@@ -75,6 +77,8 @@ class Translated(NamedTuple):
     """a file of this host that is the command's standard input"""
     stdout: str = ""
     """a file of this host that gets what the command prints, when it was successful"""
+    agents: Mapping[str, str] = {}
+    """sockets of SSH agents of this host that the command may use, by their path there"""
 
 
 class NotSharedError(RefusedError):

@@ -25,6 +25,7 @@ from devbox.machine.frames import Frame, Kind
 from devbox.machine.guest import child, ports
 from devbox.machine.guest.child import Perform
 from devbox.machine.guest.flows import Flows
+from devbox.machine.guest.keyagent import KeyAgents
 from devbox.machine.guest.ports import Places, Ports
 from devbox.machine.guest.session import Interest, Session
 from devbox.machine.request import Request
@@ -64,6 +65,7 @@ class Agent:
         self._heard = time.monotonic()
         self._open = True
         self._flows = Flows(self._send)
+        self._keys = KeyAgents(self._send)
         self._ports = Ports(places, self._send, self._list_ports)
 
     def run(self) -> None:
@@ -98,7 +100,13 @@ class Agent:
         wanted = [Interest(self._source, select.POLLIN, self._read)]
         if self._out:
             wanted.append(Interest(self._sink, select.POLLOUT, self._write))
-        return [*wanted, *self._ports.interests(), *self._flows.interests()]
+        may_send = self._waiting < _BACKLOG
+        return [
+            *wanted,
+            *self._ports.interests(),
+            *self._flows.interests(),
+            *self._keys.interests(may_send=may_send),
+        ]
 
     def _tidy(self) -> None:
         if self._open and time.monotonic() - self._heard > _SILENCE:
@@ -131,6 +139,8 @@ class Agent:
             self._ports.receive(frame)
         elif frame.kind == Kind.DATAGRAM:
             self._flows.receive(frame)
+        elif frame.kind == Kind.AGENT:
+            self._keys.receive(frame)
         elif frame.kind == Kind.OPEN:
             self._begin(frame)
         elif frame.session in self._sessions:
@@ -188,5 +198,6 @@ class Agent:
         self._out.clear()
         self._ports.close()
         self._flows.close()
+        self._keys.close()
         for session in self._sessions.values():
             session.abandon()

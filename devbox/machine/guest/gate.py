@@ -30,7 +30,7 @@ class Gate:
 
     def __init__(self, path: str, send: Send) -> None:
         self.path, self._send = path, send
-        self._listener = _listen(path)
+        self._listener = listening(path)
         self._numbers = itertools.count(1)
         self._asking: dict[socket.socket, bytes] = {}
         self._asked: dict[int, socket.socket] = {}
@@ -87,7 +87,7 @@ class Gate:
             self._asking[connection] = text
 
 
-def _listen(path: str) -> socket.socket:
+def listening(path: str) -> socket.socket:
     """At a path of our own, 0600, in a directory that only root can enter."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):

@@ -9,7 +9,7 @@ import pytest
 from devbox.cli import grammar
 from devbox.cli.parse import parse
 from devbox.errors import ConflictError, DevboxError, NotFoundError, UsageError
-from devbox.machine import hostpath, mountmap
+from devbox.machine import hostpath, keyagent, mountmap
 from devbox.machine.mountmap import Share
 from devbox.machine.translate import translate
 from devbox.machine.wish import Fetched, Kind, NotSharedError, Sent, Translated, Wish
@@ -414,8 +414,27 @@ def test_secrets_of_a_build_are_files_or_variables() -> None:
     text, sent = secret("id=a,src=../secret.env")
     assert text == (f"id=a,src={S}/0/secret.env",)
     assert sent[0].host == "/home/ann/secret.env"
-    with pytest.raises(DevboxError, match="not forwarded"):
-        run(["build", "--ssh", "default", "."])
+
+
+def test_the_ssh_agent_goes_where_it_is_named_and_nowhere_else() -> None:
+    environ = {"SSH_AUTH_SOCK": "/tmp/ssh-x/agent.1"}
+    assert not run(["run", "-v", ".:/x", "busybox"], environ=environ).agents
+    forms = (
+        ["build", "--ssh", "default", "."],
+        ["run", "-v", "/tmp/ssh-x/agent.1:/agent", "busybox"],
+        ["run", "-v", f"{keyagent.DESKTOP}:/agent:ro", "busybox"],
+        ["run", "--mount", f"type=bind,src={keyagent.DESKTOP},target=/agent", "busybox"],
+    )
+    there = keyagent.place("", "/tmp/ssh-x/agent.1")
+    for line in forms:
+        found = run(line, environ=environ)
+        assert found.agents == {there: "/tmp/ssh-x/agent.1"}
+        assert any(there in str(value) for value in found.invocation.params.values())
+    found = run(["build", "--ssh", "other=/home/ann/agent", "."], environ={})
+    assert found.agents == {keyagent.place("", "/home/ann/agent"): "/home/ann/agent"}
+    for line in forms[::2]:
+        with pytest.raises(NotFoundError, match="no SSH agent runs here"):
+            run(line, environ={})
 
 
 def test_what_a_build_writes_comes_back() -> None:
