@@ -134,8 +134,12 @@ def _machine(name: str, wishes: dict[str, Any]) -> MachineSettings:
 
 
 def _default_provider() -> str:
-    """Of VirtualBox there is no Linux for Apple silicon that we have a box of."""
+    return "libvirt" if sys.platform == "linux" else _provider_elsewhere()
+
+
+def _provider_elsewhere() -> str:
+    """VirtualBox runs none of our boxes on Apple silicon."""
     import platform
 
     silicon = platform.system() == "Darwin" and platform.machine() == "arm64"
-    return "libvirt" if sys.platform == "linux" else "qemu" if silicon else "virtualbox"
+    return "qemu" if silicon else "virtualbox"
