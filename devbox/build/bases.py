@@ -5,6 +5,7 @@ import sys
 assert sys.platform == "linux"
 
 import json
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,14 @@ from devbox.errors import DevboxError, NotFoundError
 from devbox.image import aside, catalog, layers
 from devbox.image.progress import Progress
 from devbox.model.image import Image
+from devbox.model.reference import parse
 from devbox.store.database import Store
 
 if TYPE_CHECKING:
     from devbox.image.transfer import Policy
+
+_SHORT = re.compile("[0-9a-f]{1,11}")
+"""a name, as 'cafe' is, although some image's id may begin so"""
 
 
 class Finder:
@@ -42,6 +47,8 @@ class Finder:
         return Base(image, json.loads(catalog.document(self._store, image.id)))
 
     def _image(self, reference: str, platform: Platform) -> Image:
+        if _SHORT.fullmatch(reference):
+            reference = parse(reference).tagged
         here = None if self._pull else aside.find(self._store, reference, platform.name)
         if here is not None:
             return here

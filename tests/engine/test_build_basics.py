@@ -132,6 +132,14 @@ def test_an_empty_stage_has_no_files(build: Builder, tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "o") == []
 
 
+def test_a_short_name_is_no_beginning_of_an_id(build: Builder) -> None:
+    build("FROM busybox\nENV a=b\n")
+    digits = build.id().removeprefix("sha256:")
+    assert build(f"FROM {digits[:12]}\n")
+    error = build.fails(f"FROM {digits[:5]}\n", code=125)
+    assert "registry docker.io is blocked" in error
+
+
 def test_an_image_may_be_settings_alone(build: Builder, fresh_box: Box, tmp_path: Path) -> None:
     build("FROM scratch\nENV a=b\n")
     archive = str(tmp_path / "a.tar")
