@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, cast
 from devbox.build.suggest import did_you_mean
 from devbox.errors import UsageError
 from devbox.model.mount_parse import fields
+from devbox.model.truth import truth
 from devbox.model.values_parse import parse_size
 
 Kind = Literal["bind", "cache", "tmpfs", "secret", "ssh"]
@@ -39,10 +40,6 @@ _ONLY_FOR = {
     "uid": ("secret", "ssh", "cache"),
     "gid": ("secret", "ssh", "cache"),
     "env": ("secret",),
-}
-_BOOLEANS = {
-    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
-    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
 }
 _ID_MAX = (1 << 31) - 1
 _MODE_MAX = 0o7777
@@ -156,11 +153,10 @@ def _readonly(kind: str, values: dict[str, str]) -> bool:
 
 
 def _boolean(values: dict[str, str], key: str) -> bool:
-    if key not in values:
-        return False
-    if values[key] not in _BOOLEANS:
+    said = truth(values.get(key, "false"))
+    if said is None:
         raise UsageError(f"invalid value for {key}: {values[key]}", hint="it is true or false")
-    return _BOOLEANS[values[key]]
+    return said
 
 
 def _number(values: dict[str, str], key: str, base: int, most: int) -> int | None:

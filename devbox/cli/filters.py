@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 from devbox.cli.units import parse_time
 from devbox.errors import UsageError
+from devbox.model.truth import truth
 
 Filters = Mapping[str, tuple[str, ...]]
 Prunable = Callable[[float, Mapping[str, str]], bool]
 """asked with when something was made, and its labels"""
-_TRUE = ("1", "t", "T", "true", "TRUE", "True")
-_FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 
 def parse_filters(values: Iterable[str], allowed: Iterable[str]) -> Filters:
@@ -61,13 +60,10 @@ def labels_match(filters: Filters, labels: Mapping[str, str]) -> bool:
 
 def boolean(filters: Filters, key: str) -> bool | None:
     """The truth of a key such as `dangling`, None when it is not asked for."""
-    values = filters.get(key)
-    if not values:
-        return None
-    words = {value in _TRUE for value in values if value in (*_TRUE, *_FALSE)}
-    if len(words) != 1 or any(value not in (*_TRUE, *_FALSE) for value in values):
+    said = {truth(value) for value in filters.get(key, ())}
+    if len(said) > 1 or said == {None}:
         raise UsageError(f"the filter {key} is true or false", hint=f"write {key}=true")
-    return words.pop()
+    return said.pop() if said else None
 
 
 def prunable(filters: Filters) -> Prunable:

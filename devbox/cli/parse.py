@@ -11,9 +11,7 @@ from collections.abc import Iterable
 from devbox.cli.grammar import Argument, Command, Option
 from devbox.errors import UsageError
 from devbox.model.invocation import Invocation, Value
-
-_TRUE = ("1", "t", "T", "true", "TRUE", "True")
-_FALSE = ("0", "f", "F", "false", "FALSE", "False")
+from devbox.model.truth import truth
 
 
 class HelpWanted(Exception):  # noqa: N818
@@ -102,11 +100,10 @@ class _Options:
 
 
 def _boolean(name: str, value: str) -> bool:
-    if value in _TRUE:
-        return True
-    if value in _FALSE:
-        return False
-    raise UsageError(f"option {name} is true or false, not {value!r}")
+    said = truth(value)
+    if said is None:
+        raise UsageError(f"option {name} is true or false, not {value!r}")
+    return said
 
 
 def _assign(command: Command, words: list[str], params: dict[str, Value]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from devbox.errors import UsageError
 from devbox.model.mount import Mount, Propagation
+from devbox.model.truth import truth
 from devbox.model.values_parse import parse_size
 
 VOLUME_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}"
@@ -301,6 +302,11 @@ def fields(text: str, option: str) -> list[str]:
             raise UsageError(f"misplaced quote in {option!r}", hint='quote a whole field: "source=/a,b"')
 
 
+def joined(values: Iterable[str]) -> str:
+    """Fields as `fields` reads them, in quotes where they have a comma or a quote in them."""
+    return ",".join('"' + value.replace('"', '""') + '"' if set(value) & set(',"') else value for value in values)
+
+
 def _did_you_mean(key: str) -> str:
     import difflib
 
@@ -313,12 +319,10 @@ def _some(names: Iterable[str]) -> str:
 
 
 def _switch(values: Mapping[str, str], key: str, option: str) -> bool:
-    value = values.get(key, "false")
-    if value in ("1", "t", "T", "true", "TRUE", "True"):
-        return True
-    if value in ("0", "f", "F", "false", "FALSE", "False"):
-        return False
-    raise UsageError(f"invalid value {value!r} for {key} in {option!r}", hint="use true or false")
+    said = truth(values.get(key, "false"))
+    if said is None:
+        raise UsageError(f"invalid value {values[key]!r} for {key} in {option!r}", hint="use true or false")
+    return said
 
 
 def _octal(text: str, key: str, option: str) -> int:
