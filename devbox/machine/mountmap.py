@@ -55,17 +55,6 @@ class MountMap(NamedTuple):
         below = hostpath.parts(path, self.platform)[len(hostpath.parts(share.host, self.platform)) :]
         return "/".join((share.guest.rstrip("/"), *below)) or "/"
 
-    def to_host(self, path: str) -> str | None:
-        """A path of the machine as the host names it; None outside every share."""
-        inside = [share for share in self.all if (path + "/").startswith(share.guest.rstrip("/") + "/")]
-        if not inside:
-            return None
-        share = max(inside, key=lambda one: len(one.guest))
-        found = share.host
-        for name in path[len(share.guest) :].split("/"):
-            found = hostpath.join(found, name, self.platform) if name else found
-        return found
-
 
 def build(shares: Sequence[Share], platform: str, cwd: str = "") -> MountMap:
     """Check the shares against each other and the machine's needs; UsageError says which two overlap."""

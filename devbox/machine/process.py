@@ -42,18 +42,7 @@ def run(
     It has a process group of its own, so that Ctrl-C reaches it through us only, once. While it runs, `record`
     names it for `end_orphan` of a later command. TimeoutPassed after `timeout` seconds.
     """
-    process = subprocess.Popen(
-        list(argv),
-        cwd=cwd,
-        env=dict(env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="backslashreplace",
-        **_own_group(),
-    )
+    process = begin(argv, env, cwd=cwd)
     try:
         if record:
             records.write_json(record, {"pid": process.pid, "started": started(process.pid), "argv": list(argv)})
@@ -67,17 +56,18 @@ def run(
     return process.returncode
 
 
-def begin(argv: Sequence[str], env: Mapping[str, str]) -> Running:
+def begin(argv: Sequence[str], env: Mapping[str, str], *, cwd: str | None = None) -> Running:
     """Start a program in a process group of its own, its output and errors together in a pipe."""
     return subprocess.Popen(
         list(argv),
+        cwd=cwd,
         env=dict(env),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         encoding="utf-8",
-        errors="replace",
+        errors="backslashreplace",
         **_own_group(),
     )
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from devbox.model.mount_parse import fields
+from devbox.model.mount_parse import fields, joined
 
 _SOURCE = ("src", "source")
 
@@ -76,8 +76,4 @@ def output(carrier: Carrier, text: str) -> str:
 
 
 def _csv(values: Mapping[str, str]) -> str:
-    return ",".join(_quoted(f"{key}={value}") for key, value in values.items())
-
-
-def _quoted(field: str) -> str:
-    return '"' + field.replace('"', '""') + '"' if "," in field or '"' in field else field
+    return joined(f"{key}={value}" for key, value in values.items())

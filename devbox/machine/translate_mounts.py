@@ -11,7 +11,7 @@ from devbox.errors import UsageError
 from devbox.machine import hostpath, keyagent
 from devbox.machine.mountmap import MountMap, Share
 from devbox.machine.wish import NotSharedError, Wish
-from devbox.model.mount_parse import fields
+from devbox.model.mount_parse import fields, joined
 
 _WINDOWS_VOLUME = re.compile(r"((?:\\\\\?\\)?[A-Za-z]:[^:]*|[^:]*)(?::(.*))?", re.DOTALL)
 _MANGLED = re.compile(r"([A-Za-z]:[\\/][^;]*);(.*)", re.DOTALL)
@@ -70,7 +70,7 @@ class Mounts:
         values = fields(text, option)
         if "type=bind" not in (value.lower() for value in values):
             return text
-        return ",".join(_quoted(self._field(value, option)) for value in values)
+        return joined(self._field(value, option) for value in values)
 
     def _field(self, value: str, option: str) -> str:
         key, _, source = value.partition("=")
@@ -98,10 +98,6 @@ class Mounts:
 def _is_path(source: str, platform: str) -> bool:
     """A name is a volume's."""
     return source.startswith(".") or hostpath.is_absolute(source, platform)
-
-
-def _quoted(field: str) -> str:
-    return '"' + field.replace('"', '""') + '"' if "," in field or '"' in field else field
 
 
 def _unmangle(target: str, text: str, environ: Mapping[str, str]) -> str:
