@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from devbox.errors import NotFoundError, RefusedError, RegistryError
 from devbox.registry import challenge, credentials
-from devbox.registry.connection import Body, BrokenError, Connection, Link, failure, timeout
+from devbox.registry.connection import Body, BrokenError, Connection, Link, NoTlsError, failure, timeout
 from devbox.registry.credentials import Credentials
 from devbox.registry.places import Endpoint
 
@@ -203,10 +203,7 @@ class Client:
             try:
                 connection = self._connection(host, tls=True)
                 return connection.request(asked.method, asked.target, asked.headers, asked.body)
-            except RegistryError as error:
-                if not self.endpoint.insecure or "does not speak TLS" not in error.message:
-                    raise
-            except BrokenError:
+            except (NoTlsError, BrokenError):
                 if not self.endpoint.insecure:
                     raise
         connection = self._connection(host, tls=False)

@@ -38,6 +38,10 @@ class Link(NamedTuple):
     """whether the certificate must be one that is trusted"""
 
 
+class NoTlsError(RegistryError):
+    """The registry answers without TLS where TLS was asked for."""
+
+
 class BrokenError(Exception):
     """The line failed in a way that another attempt may mend."""
 
@@ -167,7 +171,7 @@ def _of_tls(host: str, error: ssl.SSLError) -> RegistryError:
             hint=f"put the certificate of its authority into {CERTIFICATES[0]}/{host}/ca.crt, or use --insecure",
         )
     if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"):
-        return RegistryError(
+        return NoTlsError(
             f"{host} does not speak TLS",
             hint="use --insecure, or 'insecure = true' in a [[registry]] of /etc/containers/registries.conf",
         )

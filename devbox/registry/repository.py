@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from devbox.errors import NotFoundError, RefusedError, RegistryError
-from devbox.model.reference import DIGEST, Reference
+from devbox.model.reference import DEFAULT_TAG, DIGEST, Reference
 from devbox.registry.client import Asked, Client, same_place
 from devbox.registry.connection import Body, BrokenError
 from devbox.registry.credentials import Credentials
@@ -119,10 +119,7 @@ class Repository:
         """A small blob as a whole, checked."""
         if not 0 <= blob.size <= DOCUMENT_MAX:
             raise RefusedError(f"{blob.digest} is said to have {blob.size} bytes, and {DOCUMENT_MAX} is the most")
-        parts: list[bytes] = []
-        asked = Asked("GET", f"{self._base}/blobs/{blob.digest}")
-        answer = self.client.ask(asked, most=blob.size)
-        parts.append(answer.data)
+        answer = self.client.ask(Asked("GET", f"{self._base}/blobs/{blob.digest}"), most=blob.size)
         self._check(blob, len(answer.data), hashlib.sha256(answer.data).hexdigest())
         return answer.data
 
@@ -171,7 +168,7 @@ class Repository:
     def has(self, digest: str) -> bool:
         """Whether a blob is there."""
         asked = Asked("HEAD", f"{self._base}/blobs/{digest}")
-        return bool(self.client.ask(asked, expect=(200, 404)).status == 200)
+        return self.client.ask(asked, expect=(200, 404)).status == 200
 
     def mount(self, digest: str, path: str) -> bool:
         """Take a blob of another repository of the same registry, if the registry allows it."""
@@ -184,7 +181,7 @@ class Repository:
             return False  # not every registry can, or lets us
         if answer.status == 202:
             self._cancel(answer.headers)
-        return bool(answer.status == 201)
+        return answer.status == 201
 
     def _cancel(self, headers: http.client.HTTPMessage) -> None:
         """Give back an upload that was begun."""
@@ -346,15 +343,16 @@ def find(
     reference: Reference, environ: Mapping[str, str], *, insecure: bool = False
 ) -> tuple[Repository, Manifest]:
     """The first of the mirrors and the registry that has the reference, with its manifest."""
-    places = endpoints(reference, environ, insecure=insecure)
-    for place in places[:-1]:
+    wanted = reference.digest or reference.tag or DEFAULT_TAG
+    *mirrors, home = endpoints(reference, environ, insecure=insecure)
+    for place in mirrors:
         repository = Repository(Client(place, environ), reference)
         try:
-            return repository, repository.manifest(reference.digest or reference.tag or "latest")
+            return repository, repository.manifest(wanted)
         except (NotFoundError, RegistryError):
             repository.close()  # a mirror that fails is no reason to stop
-    repository = Repository(Client(places[-1], environ), reference)
-    return repository, repository.manifest(reference.digest or reference.tag or "latest")
+    repository = Repository(Client(home, environ), reference)
+    return repository, repository.manifest(wanted)
 
 
 def log_in(place: Endpoint, known: Credentials, environ: Mapping[str, str]) -> None:
