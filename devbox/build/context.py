@@ -96,9 +96,6 @@ def _kind(wish: Wish) -> str:
     return "file" if os.path.isfile(path) else "directory"
 
 
-# --- a directory
-
-
 def _local(wish: Wish, stack: contextlib.ExitStack) -> Context:
     directory = os.path.normpath(os.path.join(wish.cwd, wish.source))
     fd = stack.enter_context(opened_directory(directory))
@@ -137,9 +134,6 @@ def _no_directory(path: str, error: OSError) -> DevboxError:
 
 def _no_dockerfile(shown: str, error: OSError, hint: str) -> DevboxError:
     return NotFoundError(f"cannot read {shown}: {os.strerror(error.errno or 0).lower()}", hint=hint)
-
-
-# --- everything else
 
 
 def _repository(wish: Wish, place: str, stack: contextlib.ExitStack) -> Context:

@@ -123,8 +123,6 @@ class _Writer:
             with opened(open_in_root(self._target, path, os.O_RDONLY | os.O_DIRECTORY)) as fd:
                 os.utime(fd, ns=(mtime, mtime))
 
-    # --- places
-
     def directory(self, path: str) -> int:
         """Open a directory, links followed within the tree, making what is missing."""
         try:
@@ -200,8 +198,6 @@ class _Writer:
         if stat.S_ISDIR(there.st_mode):
             raise ConflictError(f"cannot replace to directory {place.name} with file")
         os.unlink(place.name, dir_fd=place.directory)
-
-    # --- contents
 
     def _folder(self, folder: Folder, destination: str) -> None:
         self._check()

@@ -91,8 +91,6 @@ class _Reader:
         else:
             comment.clear()
 
-    # --- directives
-
     def _directive(self, name: str, value: str) -> None:
         span = Span(self._file, self._at, self._at)
         line = self.lines[self._at - 1].strip()
@@ -110,8 +108,6 @@ class _Reader:
                 self.checks = read_checks(value.partition(" ")[0])
             except SplitError as error:
                 raise DockerfileError(error.message, span, line=line, hint=error.hint) from error
-
-    # --- instructions
 
     def _instruction(self, line: str, comment: tuple[str, ...]) -> Instruction:
         start = self._at

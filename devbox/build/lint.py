@@ -96,8 +96,6 @@ class _Linter:
         if rules.is_wanted(name, checks):
             self.found.append(rules.notice(name, message, span))
 
-    # --- what is told from the text alone
-
     def whole_file(self) -> None:
         for each in self._file.warnings:
             self.report(each.rule, each.message, each.span)
@@ -161,8 +159,6 @@ class _Linter:
             message = f"Comment for {keyword} should follow the format: `# {example} <description>`"
             self.report("InvalidDefinitionDescription", message, instruction.span, instruction.comment)
 
-    # --- arguments before FROM
-
     def _global_values(self, given: Mapping[str, str]) -> dict[str, str]:
         """The values that FROM sees: the automatic ones, and the ARG before the first FROM."""
         values = {name: given.get(name, value) for name, value in self._setting.automatic.items()}
@@ -195,8 +191,6 @@ class _Linter:
             except UsageError:
                 message = f"Default value for ARG {stage.base} results in empty or invalid base image name"
                 self.report("InvalidDefaultArgInFrom", message, stage.head.span)
-
-    # --- stages
 
     def stages(self) -> None:
         values = self._global_values(self._setting.arguments)

@@ -96,8 +96,6 @@ class StageLinter:
             case Cmd() | Entrypoint() | Healthcheck():
                 self._last_counts(item)
 
-    # --- variables
-
     def _lookup(self, name: str) -> str | None:
         value = self._values.get(name)
         if value is None:
@@ -142,8 +140,6 @@ class StageLinter:
         if words & _SECRETS and not words & _NO_SECRETS:
             message = f"Do not use ARG or ENV instructions for sensitive data ({keyword} {json.dumps(name)})"
             self._say("SecretsUsedInArgOrEnv", message, source)
-
-    # --- instructions
 
     def _legacy(self, item: Env | Label) -> None:
         spelled = item.source.spelled

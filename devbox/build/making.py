@@ -110,8 +110,6 @@ class Maker(Bench):
                 hint=emulation.advice(platform.architecture),
             )
 
-    # --- COPY and ADD
-
     def files(self, action: CopyStep) -> str:
         """As of a bench; remote sources are fetched, unless a checksum tells what they are."""
         if not action.remote:
@@ -196,8 +194,6 @@ class Maker(Bench):
         for file in action.inline:
             text = file.content.encode(errors="surrogateescape")
             copy.write_file(root, action.destination, file.name, text, how)
-
-    # --- RUN
 
     def _show_context(self, name: str, path: str, place: str) -> str:
         """A context as RUN --mount=type=bind sees it: what is excluded is not there."""

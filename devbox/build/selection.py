@@ -99,8 +99,6 @@ class Finder:
             if self._excludes is None or not self._excludes.excluded(os.path.basename(match))
         ]
 
-    # --- sources
-
     def _origin(self, path: str, name: str) -> Origin:
         place = self._resolved(path)
         status = self._status(place)
@@ -142,8 +140,6 @@ class Finder:
     def _refuse_hidden(self, path: str, place: str) -> None:
         if self._hidden(place, self._status(place).st_mode):
             raise _excluded(path)
-
-    # --- names
 
     def _status(self, place: str) -> os.stat_result:
         directory, name = os.path.split(place)
@@ -230,8 +226,6 @@ class Finder:
             return []
         with opened(self._open(place)) as fd:
             return [item for item in self._items(fd) if not self._hidden(_join(place, item.name), item.mode)]
-
-    # --- directories
 
     def _items(self, fd: int) -> list[Item]:
         with os.scandir(fd) as entries:

@@ -79,8 +79,6 @@ class Site:
         self.used: dict[str, bool] = {}
         """keys of all steps that were made or found, and whether they are surely on the disk"""
 
-    # --- stages
-
     def complete(self, number: int, state: State) -> None:
         """Say what a stage has come to."""
         self._states[number] = state
@@ -129,8 +127,6 @@ class Site:
         if source.kind == "stage":
             return self.state(source.stage)
         return State(self.layers(source), self.identity(source))
-
-    # --- progress
 
     def begin(self, title: str) -> int:
         """Tell that a step begins; its number."""

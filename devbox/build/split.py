@@ -212,9 +212,6 @@ def quoted_words(text: str, escape: str) -> list[str]:
     return [*words, "".join(word)] if word else words
 
 
-# --- heredocs
-
-
 def heredoc(word: str) -> Heredoc | None:
     """What a word such as `<<EOT`, `<<-"EOT"` or `3<<EOT` announces, its content aside; None for any other."""
     match = _HEREDOC.fullmatch(word)

@@ -105,8 +105,6 @@ class StagePlanner:
             self._draft, self._moment, self._platform,
         )  # fmt: skip
 
-    # --- where it begins
-
     def _base(self) -> tuple[Source, str]:
         head = self._stage.head
         name = expand_word(head, self._stage.base, self._planner.globals.get, self._escape)
@@ -163,8 +161,6 @@ class StagePlanner:
             return self._planner.wish.platforms.read(text) if text else self._planner.wish.platforms.target
         except UsageError as error:
             raise mistake(head, error.message, error.hint) from error
-
-    # --- its instructions
 
     def _take(self, instruction: Instruction) -> None:
         item = typed(instruction)

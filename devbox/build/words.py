@@ -104,8 +104,6 @@ class _Lexer:
         self.used: set[str] = set()
         self.missing: set[str] = set()
 
-    # --- characters
-
     def _peek(self) -> str:
         return self._source[self._at : self._at + 1]
 
@@ -113,8 +111,6 @@ class _Lexer:
         char = self._peek()
         self._at += 1
         return char
-
-    # --- text
 
     def until(self, stop: str, *, raw_escapes: bool) -> tuple[str, list[str]]:
         """Everything before `stop`, which is taken, too; "" for the end."""
@@ -190,8 +186,6 @@ class _Lexer:
         if following in ('"', "$", self._escape):
             return kept + self._next()
         return kept + char
-
-    # --- variables
 
     def _dollar(self) -> str:
         self._at += 1
