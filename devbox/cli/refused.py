@@ -74,7 +74,35 @@ _NETWORK_CREATE = {
     "--ipam-driver": _POOL,
     "--ipam-opt": _POOL,
 }
+_LIMITS = Refusal(
+    "is no option of builds: a RUN has no limits of its own", "limit the build from outside: systemd-run -p ..."
+)
+_BUILD = {
+    **dict.fromkeys(
+        (
+            "--memory",
+            "--memory-swap",
+            "--cpu-shares",
+            "--cpu-period",
+            "--cpu-quota",
+            "--cpuset-cpus",
+            "--cpuset-mems",
+        ),
+        _LIMITS,
+    ),
+    "--ulimit": _LIMITS._replace(hint="write 'ulimit' into the RUN"),
+    "--shm-size": Refusal("is no option of builds", "RUN --mount=type=tmpfs,target=/dev/shm,size=1g ..."),
+    "--security-opt": Refusal("is no option of builds", "RUN --security=insecure, and --allow security.insecure"),
+    "--squash": Refusal(
+        "is not possible: layers are what the cache keeps", "COPY --from=STAGE / / into an empty stage"
+    ),
+    "--cgroup-parent": _CONTAINER["--cgroup-parent"],
+    "--isolation": _WINDOWS,
+    "--disable-content-trust": _CONTAINER["--disable-content-trust"],
+    "--attest": Refusal("is not possible: no attestations are made", "leave it out"),
+}
 REFUSALS: dict[tuple[str, ...], dict[str, Refusal]] = {
+    ("image", "build"): _BUILD,
     ("container", "run"): _CONTAINER,
     ("container", "create"): _CONTAINER,
     ("container", "update"): _CONTAINER,

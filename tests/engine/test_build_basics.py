@@ -154,6 +154,16 @@ def test_an_image_may_be_settings_alone(build: Builder, fresh_box: Box, tmp_path
     assert fresh_box.out("check") == "the store is in order"
 
 
+def test_flags_that_scripts_give_to_docker_are_taken_or_explained(build: Builder) -> None:
+    build("FROM scratch\nENV a=b\n", "--rm", "--force-rm=true", "--compress", "--provenance=false", "--sbom=false")
+    for flag, said in (
+        ("--sbom=true", "no attestations are made"),
+        ("--squash", "layers are what the cache keeps"),
+        ("--memory=1g", "a RUN has no limits of its own"),
+    ):
+        assert said in build.fails("FROM scratch\nENV a=b\n", flag, code=125)
+
+
 def test_a_device_is_written_to_an_archive_only(build: Builder, tmp_path: Path) -> None:
     text = "FROM busybox\nRUN mknod /null c 1 3\n"
     error = build.fails(text, "-o", str(tmp_path / "out"), code=125)

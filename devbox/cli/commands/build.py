@@ -104,6 +104,9 @@ def _request(context: Context, invocation: Invocation) -> _Request:
     )
     if several and any(output.kind in ("tar", "docker") for output in request.outputs):
         raise UsageError("such an archive has room for one platform", hint="use --output type=oci,dest=FILE")
+    for option in ("provenance", "sbom"):
+        if invocation.text(option) not in ("", "false"):
+            raise UsageError(f"--{option} is not possible: no attestations are made", hint=f"--{option}=false")
     if invocation.flag("push") and not request.names:
         raise UsageError("--push wants a name", hint="devbox build --push -t REGISTRY/NAME:TAG ...")
     if invocation.flag("debug") and not os.isatty(0):
