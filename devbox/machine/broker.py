@@ -44,6 +44,8 @@ _PATIENCE = 600.0
 _LAST_BYTES = 2.0
 _OWN_SESSION = 1
 _DATAGRAMS_WAITING = 1000
+_INTERRUPTING = {b"INT": 2, b"TERM": 15, b"HUP": 1, b"QUIT": 3}
+"""signals that end a command which has not begun"""
 
 
 class Owned(NamedTuple):
@@ -142,31 +144,61 @@ class Broker:
         elif frame.kind == Kind.AGENT:
             self._agents.allow(json.loads(frame.payload))
         elif self._link is not None:
-            if frame.kind == Kind.OPEN and not self._settled(client, frame):
-                return
-            client.opened = client.opened or frame.kind == Kind.OPEN
-            client.session = frame.session
-            self._outbox.put(frame._replace(session=client.number))
+            if frame.kind == Kind.OPEN and self._waits_for_mirrors(frame):
+                client.held = [frame]
+                threading.Thread(target=self._settle, args=(client, frame), daemon=True).start()
+            elif not self._hold(client, frame):
+                self._forward(client, frame)
 
-    def _settled(self, client: BrokerClient, frame: Frame) -> bool:
-        """Wait until the mirrors are as this host's files are; the client is told when they cannot be."""
+    def _forward(self, client: BrokerClient, frame: Frame) -> None:
+        client.opened = client.opened or frame.kind == Kind.OPEN
+        client.session = frame.session
+        self._outbox.put(frame._replace(session=client.number))
+
+    def _waits_for_mirrors(self, frame: Frame) -> bool:
+        self._mirrors.tick()
+        return self._mirrors.wanted and self._mirrors.concern(request.decode(frame.payload))
+
+    def _hold(self, client: BrokerClient, frame: Frame) -> bool:
+        """Keep what belongs to a command that waits for its files; False when it waits for none."""
+        with self._lock:
+            if client.held is None:
+                return False
+            if frame.kind == Kind.SIGNAL and frame.payload in _INTERRUPTING:
+                client.held.clear()
+                ending = {"signal": _INTERRUPTING[frame.payload]}
+                client.put(Frame(Kind.EXIT, frame.session, json.dumps(ending).encode()))
+            else:
+                client.held.append(frame)
+        return True
+
+    def _settle(self, client: BrokerClient, opening: Frame) -> None:
+        """Thread: let the command go when the mirrors are as this host's files are, or tell why they cannot be."""
         told: set[str] = set()
 
         def waiting(host: str) -> None:
-            client.put(Frame(Kind.PONG, 0))
+            if client.number not in self._clients or not client.held:
+                raise ConnectionLostError("nobody waits for it")
             if host not in told:
                 told.add(host)
-                client.put(Frame(Kind.STDERR, frame.session, f"devbox: bringing {host} to the machine\n".encode()))
+                client.put(
+                    Frame(Kind.STDERR, opening.session, f"devbox: bringing {host} to the machine\n".encode())
+                )
 
-        self._mirrors.tick()
-        if not self._mirrors.wanted:
-            return True
+        ending = {}
         try:
-            self._mirrors.settle(request.decode(frame.payload), waiting)
+            self._mirrors.settle(request.decode(opening.payload), waiting)
         except DevboxError as error:
-            client.put(Frame(Kind.EXIT, frame.session, json.dumps({"error": error.message}).encode()))
-            return False
-        return True
+            ending = {"error": error.message}
+        with self._lock:
+            held, client.held = client.held or [], None
+            if client.number not in self._clients or opening not in held:
+                return
+            if ending:
+                client.put(Frame(Kind.EXIT, opening.session, json.dumps(ending).encode()))
+                return
+            for frame in held:
+                self._forward(client, frame)
 
     def _keep_connected(self) -> None:
         """Thread: a link, and another one when it breaks while ports are held."""

@@ -35,6 +35,8 @@ class BrokerClient:
         self.session = 0
         """the client's own number for it"""
         self.greeted = self.opened = False
+        self.held: list[Frame] | None = None
+        """what waits until the command's files are in the machine; None when nothing does"""
         self.written = threading.Event()
         self._todo: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._order = threading.Lock()

@@ -78,18 +78,22 @@ class Mirror:
     def _keep(self) -> None:
         """Thread."""
         self._prepare()
+        failures = 0
         while not self._over:
             if not self._reachable.wait(_RETRY):
                 continue
+            self._finished = 0
             try:
                 failure = self._run_once()
             except (OSError, DevboxError) as error:
                 failure = str(error)
             with self._changed:
                 self._monitor = None
+                failures = 0 if self._finished or not failure else failures + 1
                 if not self._over and failure:
-                    self._note(failure)
-                    self._changed.wait(_RETRY)
+                    if failures > 1:  # a connection may break at any moment
+                        self._note(failure)
+                    self._changed.wait_for(lambda: self._over, _RETRY)
 
     def _prepare(self) -> None:
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
@@ -141,18 +145,22 @@ class Mirror:
         return child
 
     def _listen(self, child: subprocess.Popen[bytes], rules: _Rules) -> str:
-        """Follow what it says to its end; the last failure in it."""
+        """Follow what it says to its end; the first failure since it was in step."""
         failure = ""
         assert child.stdout is not None
         with child.stdout:
             for line in _lines(child.stdout):
                 said = unison.read(line)
-                failure = said.failure or failure
+                if said.failure:
+                    failure = failure or said.failure
+                    sys.stderr.write(f"devbox: {self.share.host}: {failure}\n")
+                    sys.stderr.flush()
                 with self._changed:
                     self._rebuild = self._rebuild or said.rebuild
                     if said.conflict and len(self._conflicts) < _MOST:
                         self._conflicts[said.conflict] = None
                     if said.ended and self._monitor is not None:
+                        failure = ""
                         self._finished = self._monitor.round
                         self._note("")
                 if said.ended and rules.changed():

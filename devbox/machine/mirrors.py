@@ -66,6 +66,10 @@ class Mirrors:
         """There is a connection to the machine, or there is none."""
         (self._reachable.set if yes else self._reachable.clear)()
 
+    def concern(self, wanted: Request) -> bool:
+        """Whether a command has to wait for any."""
+        return any(_concerns(share, wanted) for share in [*self._mirrors])
+
     def settle(self, wanted: Request, waiting: Callable[[str], None]) -> None:
         """Return when a command may run: what it could see is as it is here. HostError when that cannot be."""
         for share, mirror in [*self._mirrors.items()]:

@@ -63,7 +63,7 @@ class Monitor:
                     for line in lines:
                         self._obey(line)
                 self._tell()
-        except BrokenPipeError:
+        except (BrokenPipeError, ConnectionResetError):
             return
         finally:
             self._inotify.close()

@@ -21,6 +21,8 @@ _ENDED = re.compile(r"Synchronization (complete|incomplete) at|Nothing to do: ")
 _CONFLICT = re.compile(r"[a-z]+(?: [a-z]+)* +(?:====>|<====|<-\?->) +[a-z]+(?: [a-z]+)* {2,}(.+?) *")
 _FAILED = re.compile(r"(?:Fatal error|Error|Failed)\b(?: \[(?P<path>.*?)\])?:? *(?P<said>.*)")
 _REBUILD = ("-ignorearchives", "archives are not identical", "archive files are inconsistent")
+_OURS = "devbox: "
+"""what the programs say that it starts for us"""
 _EMPTIED = "has been completely emptied"
 
 
@@ -72,6 +74,8 @@ def read(line: str) -> Said:
         return Said(rebuild=True)
     if _EMPTIED in line:
         return Said(failure="one side was emptied as a whole, which is not done to the other: put a file there")
+    if line.startswith(_OURS):
+        return Said(failure=line.removeprefix(_OURS))
     if found := _FAILED.match(line):
         return Said(failure=": ".join(part for part in (found["path"], found["said"]) if part))
     return Said()

@@ -35,7 +35,7 @@ def link(context: Context, invocation: Invocation) -> int:
     client = Client(found)
     try:
         client.greet()
-        return client.run(request.encode(wanted), wanted.terminal, stdin=True).code
+        return client.run(request.encode(wanted), wanted.terminal, stdin=True, agents={}).code
     finally:
         client.close()
 

@@ -181,8 +181,8 @@ def test_a_file_that_both_have_changed_is_kept_twice_and_reported(mirror: Mirror
     for pid in mirror.unisons():
         os.kill(pid, signal.SIGCONT)
     mirror.settled()
-    wait_until(lambda: len([*mirror.here.iterdir()]) == 2)
     for side in (mirror.here, mirror.there):
+        wait_until(lambda: [*side.glob("first (conflict*")])  # noqa: B023 - it is called here
         other = next(side.glob("first (conflict*"))
         assert ((side / "first").read_text(), other.read_text()) == ("mine", "theirs")
     assert mirror.state()["conflicts"] == ["first"]
@@ -246,6 +246,30 @@ def test_an_emptied_side_empties_no_other_and_a_lost_memory_merges(mirror: Mirro
     assert (mirror.there / "first").read_text() == "1"
     wait_until(lambda: (mirror.here / "own").exists())
     assert {path.read_text() for path in mirror.here.glob("second*")} == {"2", "other"}
+
+
+def test_a_command_that_waits_for_files_can_be_interrupted(mirror: Mirror) -> None:
+    mirror.settled()
+    for pid in mirror.unisons():
+        os.kill(pid, signal.SIGSTOP)
+    (mirror.here / "first").write_text("changed")
+    line = ("run", "--rm", "-i", "--network", "none", "-v", f"{mirror.here}:/src", "busybox")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with mirror.host.popen(*line, "cat", "/src/first", **pipes) as impatient:
+        assert impatient.stderr is not None
+        assert impatient.stderr.readline() == f"devbox: bringing {mirror.here} to the machine\n".encode()
+        impatient.send_signal(signal.SIGINT)
+        assert impatient.wait(30) == 130
+    with mirror.host.popen(*line, "sh", "-c", "cat /src/first -", **pipes) as patient:
+        assert patient.stdin is not None
+        patient.stdin.write(b" and fed")
+        patient.stdin.close()
+        assert patient.stderr is not None
+        assert b"bringing" in patient.stderr.readline()
+        for pid in mirror.unisons():
+            os.kill(pid, signal.SIGCONT)
+        assert patient.stdout is not None
+        assert patient.stdout.read() == b"changed and fed"
 
 
 def test_without_a_broker_nothing_runs_with_old_files(mirror: Mirror) -> None:

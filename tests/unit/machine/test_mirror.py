@@ -71,6 +71,7 @@ def test_comments_say_nothing_and_exceptions_stand_at_the_end() -> None:
         ("Failed [a/b]: Permission denied", Said(failure="a/b: Permission denied")),
         ("Fatal error: Lost connection with the server", Said(failure="Lost connection with the server")),
         ("or invoke Unison with -ignorearchives flag.", Said(rebuild=True)),
+        ("devbox: unison is not installed in the machine", Said(failure="unison is not installed in the machine")),
         ("100%  00:00 ETA", Said()),
     ],
 )
