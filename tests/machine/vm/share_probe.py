@@ -152,17 +152,22 @@ def execute() -> str:
     return "yes" if subprocess.run(["./script"]).returncode == 3 else "no"
 
 
-def own_events() -> str:
+def own_events(directory: str = ".") -> str:
     libc = ctypes.CDLL(None, use_errno=True)
     fd = libc.inotify_init1(os.O_NONBLOCK)
-    libc.inotify_add_watch(fd, b".", 0x100)
-    write("watched")
+    libc.inotify_add_watch(fd, directory.encode(), 0x100)
+    write(f"{directory}/watched")
     time.sleep(0.2)
     try:
         data = os.read(fd, 4096)
     except BlockingIOError:
         return "no"
     return "yes" if struct.unpack("iIII", data[:16])[1] & 0x100 else "no"
+
+
+def own_events_below() -> str:
+    os.makedirs("below")
+    return own_events("below")
 
 
 PROBES = {
@@ -185,6 +190,7 @@ PROBES = {
     "times to the nanosecond": fine_times,
     "programs run": execute,
     "inotify of the machine's own changes": own_events,
+    "the same in a directory below": own_events_below,
 }
 
 os.makedirs(sys.argv[1], exist_ok=True)

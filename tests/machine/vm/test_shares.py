@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import queue
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.machine.vm.conftest import CHECKOUT, USER, Vm
+from tests.machine.vm.watching import watching
 
 
 @pytest.fixture
@@ -33,11 +35,23 @@ def test_each_kind_can_what_the_table_in_the_documents_says(vm: Vm, src: Path) -
     ]
     table = {name.strip(): (share.strip(), disk.strip()) for name, share, disk in rows}
     share, disk = probed(vm, str(src / "probe")), probed(vm, "/root/probe")
-    share |= {"inotify of this host's changes": "no", "locks against this host": locks_against_this_host(vm, src)}
+    share |= {
+        "inotify of this host's changes": told_of_this_host(vm, src),
+        "locks against this host": locks_against_this_host(vm, src),
+    }
     assert table == {name: (share[name], disk.get(name, "")) for name in share}
     assert (src / "probe/mode").stat().st_mode & 0o7777 == 0o4751
     assert (src / "probe/symlink").readlink() == Path("../no/such place")
     assert (src / "probe/made").stat().st_uid == USER
+
+
+def told_of_this_host(vm: Vm, directory: Path) -> str:
+    with watching(vm, directory) as told:
+        (directory / "made here").write_text("")
+        try:
+            return "yes" if "made here" in told.get(timeout=3) else "no"
+        except queue.Empty:
+            return "no"
 
 
 def locks_against_this_host(vm: Vm, src: Path) -> str:
