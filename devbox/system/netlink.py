@@ -110,15 +110,18 @@ class Netlink:
         for kind, flags, body in framed:
             self._sequence += 1
             data += _HEADER.pack(_HEADER.size + len(body), kind, flags | _NLM_F_REQUEST, self._sequence, 0) + body
+        first = self._sequence - len(messages) - 1  # of the frame around them, which is answered when it is refused
         self._socket.send(data)
         refused: OSError | None = None
         for _ in messages:
             answer = self._socket.recv(1 << 18)
-            _, _, flags, _, _ = _HEADER.unpack_from(answer)
+            _, _, flags, sequence, _ = _HEADER.unpack_from(answer)
             try:
                 _check(answer[_HEADER.size :], flags)
             except OSError as error:
                 refused = refused or error
+            if sequence <= first:
+                break
         if refused:
             raise refused
 
