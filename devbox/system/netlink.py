@@ -110,7 +110,7 @@ class Netlink:
         for kind, flags, body in framed:
             self._sequence += 1
             data += _HEADER.pack(_HEADER.size + len(body), kind, flags | _NLM_F_REQUEST, self._sequence, 0) + body
-        first = self._sequence - len(messages) - 1  # of the frame around them, which is answered when it is refused
+        first = self._sequence - len(messages) - 1  # of the frame around them, answered only when it is refused
         self._socket.send(data)
         refused: OSError | None = None
         for _ in messages:
