@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from devbox.container import health, locks, monitor, records, runtime, telling
 from devbox.container.bundle import write_bundle
-from devbox.container.exits import abandon
+from devbox.container.exits import abandon, await_exit_file, book
 from devbox.container.files import copyup
 from devbox.container.files.mounting import mount_rootfs
 from devbox.container.running import is_running
@@ -49,7 +49,7 @@ def start(
     ConflictError for a taken port or address, 126/127 errors for its command; all of it is undone then.
     """
     with locks.operation(store.root, container_id):
-        container = records.by_id(store, container_id)
+        container = _booked(store, records.by_id(store, container_id))
         if container.status == "paused":
             raise StateError(
                 f"container {container.name} is paused", hint=f"use 'devbox unpause {container.name}'"
@@ -67,6 +67,15 @@ def start(
     if health.wanted(started):
         health.begin(store.root, started)
     return started
+
+
+def _booked(store: Store, container: Container) -> Container:
+    """One that has ended a moment ago, and whose end somebody is about to book, is booked here."""
+    if container.status not in ("running", "paused") or is_running(container):
+        return container
+    await_exit_file(store, container)
+    book(store, container)
+    return records.by_id(store, container.id)
 
 
 @contextlib.contextmanager
