@@ -6,9 +6,11 @@ The caller's devbox is a copy of this checkout, so that tests may change it.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -26,7 +28,12 @@ from devbox.machine.guest.processes import descendants
 
 CHECKOUT = Path(__file__).parents[3]
 ENTRY = (sys.executable, "-P", "-m", "devbox")
-_SERVE = 'read -r _; mount --bind "$1" /etc/passwd && exec /usr/sbin/sshd -D -e -f "$2" <&-'
+OWN = ("/var/tmp/devbox-carried", "/run/devbox-host")
+"""places of a machine that two guests on one host may not have in common"""
+_SERVE = (
+    f"read -r _; for own in {' '.join(OWN)}; do mkdir -p $own && mount -t tmpfs none $own || exit 1; done; "
+    'mount --bind "$1" /etc/passwd && exec /usr/sbin/sshd -D -e -f "$2" <&-'
+)
 """root has the login shell there that a test wants; it begins when the network is there"""
 
 
@@ -43,8 +50,8 @@ class Guest:
         self.shell = shell
         self.process: subprocess.Popen[bytes] | None = None
         number = next(_numbers)
-        network, first = f"198.18.{os.getpid() % 250}", 4 * number
-        self.host_address, self.address = f"{network}.{first + 1}", (f"{network}.{first + 2}", 22)
+        network = free_network()
+        self.host_address, self.address = str(network[1]), (str(network[2]), 22)
         self.link = f"dbt{os.getpid()}-{number}"
         for name in ("host", "other", "user"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", home / name], check=True)
@@ -127,7 +134,9 @@ class Guest:
         """A command typed in the guest."""
         assert self.process is not None
         enter = ["nsenter", "-t", str(self.process.pid), "-n", "-m", "env", f"DEVBOX_ROOT={self.root}"]
-        return subprocess.run([*enter, *words], capture_output=True, check=True, timeout=60)
+        done = subprocess.run([*enter, *words], capture_output=True, check=False, timeout=60)
+        assert done.returncode == 0, f"{words}: {done.returncode}: {done.stderr.decode(errors='replace')}"
+        return done
 
     def devbox(self, *words: str) -> str:
         """devbox as it was shipped, typed in the guest."""
@@ -247,6 +256,15 @@ class Host:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not self.brokers())
+
+
+def free_network() -> ipaddress.IPv4Network:
+    """Four addresses of those for benchmarks that nobody has here: another run of these tests may be going on."""
+    taken = subprocess.check_output(["ip", "-4", "-o", "address"], text=True)
+    while True:
+        network = ipaddress.IPv4Network((0xC6120000 + 4 * random.randrange(1 << 15), 30))
+        if not any(f" {address}/" in taken for address in network):
+            return network
 
 
 def ip(*words: str) -> None:
