@@ -50,6 +50,12 @@ def test_a_container_and_its_helpers_hold_nothing_of_the_caller(
     assert not holders(tmp_path / "of the caller")
 
 
+def test_nor_does_the_monitor_of_one_without_a_log(box: Box, name: str, open_file: int, tmp_path: Path) -> None:
+    """Its logger would be the first process that makes us close what the caller left open."""
+    run_with(box, open_file, "run", "-d", "--name", name, "--log-driver", "none", "busybox", "sleep", "1000")
+    assert not holders(tmp_path / "of the caller")
+
+
 def test_a_logger_that_comes_back_holds_nothing_of_the_caller(
     box: Box, name: str, open_file: int, tmp_path: Path
 ) -> None:
