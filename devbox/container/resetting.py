@@ -34,6 +34,7 @@ def reset(store: Store) -> None:
     gc.collect(store)
     gc.discard_surplus(store)
     remove_tree(store.root.caches)
+    remove_tree(store.root.downloads)
     volumes.remove_orphans(store)
     remove_tree(store.root.run + "/seccomp")
 
