@@ -15,6 +15,7 @@ param(
 )
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
+if (Test-Path $Box) { $Box = (Resolve-Path $Box).Path }
 $venv = Join-Path $env:LOCALAPPDATA 'devbox\venv'
 $devbox = Join-Path $venv 'Scripts\devbox.exe'
 $python = Join-Path $venv 'Scripts\python.exe'
