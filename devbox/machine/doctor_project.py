@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ _NAMED = ("Dockerfile", "Containerfile", "Makefile", "entrypoint", "gradlew", "m
 _FILES_MAX = 50_000
 _SHOWN = 10
 _HEAD = 4096
+_INDEX_MAX = 64 << 20
 _SYNCED = ("iCloud Drive", "Mobile Documents", "OneDrive", "Dropbox", "Google Drive")
 _TOPIC = "project"
 
@@ -44,6 +46,7 @@ def findings(directory: str, *, modes: bool = os.name != "nt") -> Iterator[Findi
         if seen > _FILES_MAX:
             found.append(Finding(_TOPIC, "note", f"only the first {seen} files were looked at"))
             break
+    found += _plain_links(directory)
     found += _carriage_returns([script.path for script in scripts if script.crlf])
     found += _not_executable([script.path for script in scripts if script.runs and not script.may_run and modes])
     yield from found or [Finding(_TOPIC, "ok", f"nothing in {directory} that breaks on Linux ({seen} files)")]
@@ -61,6 +64,34 @@ def _not_executable(paths: list[str]) -> Iterator[Finding]:
         text = f"{path} is a script that nobody may execute: a container says permission denied"
         yield Finding(_TOPIC, "warning", text, f"chmod +x {_quoted(path)}")
     yield from _more(paths, "no right to be executed")
+
+
+def _plain_links(directory: str) -> Iterator[Finding]:
+    """Links that git has written as files with the target's name in them, as it does on Windows."""
+    paths = [os.path.join(directory, name) for name in _links(os.path.join(directory, ".git", "index"))]
+    plain = [path for path in paths if os.path.isfile(path) and not os.path.islink(path)]
+    for path in plain[:_SHOWN]:
+        git = f"git -C {_quoted(directory)}"
+        mend = f"{git} config core.symlinks true, then {git} checkout -- {_quoted(path)}"
+        yield Finding(_TOPIC, "problem", f"{path} is a symbolic link in git and a plain file here", mend)
+
+
+def _links(index: str) -> Iterator[str]:
+    """What git's index has as symbolic links; nothing of versions with compressed names."""
+    try:
+        with open(index, "rb") as file:
+            data = file.read(_INDEX_MAX)
+        magic, version, count = struct.unpack_from(">4sII", data)
+        at = 12
+        for _ in range(count if magic == b"DIRC" and version in (2, 3) else 0):
+            mode, flags = struct.unpack_from(">24xI32xH", data, at)
+            begin = at + (64 if flags & 0x4000 else 62)
+            end = data.index(b"\0", begin)
+            if mode == stat.S_IFLNK:
+                yield os.fsdecode(data[begin:end])
+            at += (end - at) // 8 * 8 + 8
+    except (OSError, ValueError, struct.error):
+        return
 
 
 def _more(paths: list[str], what: str) -> Iterator[Finding]:

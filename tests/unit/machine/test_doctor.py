@@ -203,6 +203,30 @@ def test_the_command_and_its_exit_code(
     assert main.run(["doctor", "nowhere"]) == 125
 
 
+def test_a_link_that_git_wrote_as_a_file(tmp_path: Path) -> None:
+    for name in ("file", "longer-name-of-a-file"):
+        (tmp_path / name).write_text("x")
+        (tmp_path / f"to-{name}").symlink_to(name)
+    git = ("git", "-C", str(tmp_path))
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "."], check=True)
+    (ok,) = doctor_project.findings(str(tmp_path))
+    assert ok.level == "ok"
+    for name in ("file", "longer-name-of-a-file"):
+        (tmp_path / f"to-{name}").unlink()
+    subprocess.run([*git, "-c", "core.symlinks=false", "checkout", "-q", "--", "."], check=True)
+    found = [*doctor_project.findings(str(tmp_path))]
+    assert [finding.level for finding in found] == ["problem", "problem"]
+    assert f"{tmp_path}/to-file is a symbolic link in git and a plain file here" in [each.text for each in found]
+    for finding in found:
+        for line in finding.mend.split(", then "):
+            subprocess.run(line, shell=True, check=True)
+    assert (tmp_path / "to-file").is_symlink()
+    (tmp_path / ".git/index").write_bytes(b"DIRC\0\0\0\2\0\0\0\x09short")
+    (ok,) = doctor_project.findings(str(tmp_path))
+    assert ok.level == "ok"
+
+
 def test_the_engines_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from devbox.cli import doctor_engine
     from devbox.system import process
