@@ -90,19 +90,10 @@ def _member(source: Source, sink: int, data: bytes) -> bytes:
 
 
 def _through(kind: str, source: Source, sink: int) -> None:
-    entry, feed = os.pipe()
     with opened(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)) as null:
         try:
-            pid = process.spawn(_PROGRAMS[kind], files=((0, entry), (1, sink), (2, null)))
-        except BaseException:
-            os.close(feed)
-            raise
-        finally:
-            os.close(entry)
-    try:
-        with opened(feed):
-            copy(source, lambda data: write_all(feed, data))
-    finally:
-        status = process.wait(pid)
-        if status > 0:
-            raise RefusedError(f"the {kind} data of the archive is damaged (status {status})")
+            with process.feeding(_PROGRAMS[kind], (1, sink), (2, null)) as feed:
+                copy(source, lambda data: write_all(feed, data))
+        except process.ProcessError as error:
+            if error.status > 0:  # else nobody reads what it writes any more
+                raise RefusedError(f"the {kind} data of the archive is damaged (status {error.status})") from error

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -243,22 +244,16 @@ def _compressed(fd: int, compression: str) -> Iterator[Sink]:
             yield _sink(fd)
         return
     argv = _program(compression)
-    entry, feed = os.pipe()
-    with opened(fd):
-        try:
-            pid = process.spawn(argv, files=((0, entry), (1, fd)))
-        except BaseException:
-            os.close(feed)
-            raise
-        finally:
-            os.close(entry)
-        try:
-            with opened(feed):
-                yield _sink(feed)
-        finally:
-            status = process.wait(pid)
-    if status:
-        raise StoreError(f"{argv[0]} could not compress the archive: it ended with status {status}")
+    try:
+        with opened(fd), process.feeding(argv, (1, fd)) as feed:
+            yield _sink(feed)
+    except process.ProcessError as error:
+        if error.status == -signal.SIGPIPE:
+            raise BrokenPipeError from error
+        raise StoreError(
+            f"{argv[0]} could not compress the archive: it ended with status {error.status}",
+            hint="is there room where it goes?",
+        ) from error
 
 
 def _program(compression: str) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ import sys
 
 assert sys.platform == "linux"
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from devbox.errors import HostError
@@ -173,6 +174,31 @@ def finish(running: Running) -> Result:
         os.close(running.output)
         status = wait(running.pid)
     return Result(status, b"".join(chunks))
+
+
+@contextlib.contextmanager
+def feeding(argv: Sequence[str], *files: tuple[int, int]) -> Iterator[int]:
+    """A descriptor from which a program reads its stdin, for the block; `files` as for `spawn`.
+
+    Raises ProcessError at the end for a status other than 0, also when it ended before it had read everything.
+    """
+    entry, feed = os.pipe()
+    try:
+        pid = spawn(argv, files=((0, entry), *files))
+    except BaseException:
+        os.close(feed)
+        raise
+    finally:
+        os.close(entry)
+    try:
+        yield feed
+    except BrokenPipeError:
+        pass  # it ended early; its status says why
+    finally:
+        os.close(feed)
+        status = wait(pid)
+    if status:
+        raise ProcessError(argv, status, "")
 
 
 def run(

@@ -14,6 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from devbox.errors import StoreError
+from devbox.image import save
 from devbox.image.pack import Choice, pack, pack_at
 from devbox.image.unpack import Policy
 from devbox.system.walk import open_root, opened
@@ -185,3 +187,9 @@ def test_one_member_can_be_packed_under_another_name(place: Any, tar: Any, membe
     pack_at(place.fd, b"g", out.write, choice=Choice(whiteouts=False))
     with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as archive:
         assert archive.getnames() == ["g"]
+
+
+def test_an_archive_that_finds_no_room_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="could not compress"), save.output("/dev/full", "gzip") as write:
+        for _ in range(100):
+            write(os.urandom(1 << 16))
