@@ -118,12 +118,29 @@ def _provider(settings: MachineSettings) -> Found:
         yield "problem", f"the provider {name} is not here: there is no {', '.join(missing)}", _install(name)
     elif name == "libvirt" and settings.connection == "system" and sys.platform == "linux":
         yield from _libvirt()
+    yield from hypervisor(name, sys.platform)
     if sys.platform == "darwin" and name == "virtualbox" and os.uname().machine == "arm64":
         yield (
             "problem",
             "virtualbox does not run amd64 machines on Apple silicon",
             'provider = "qemu" in machines.toml',
         )
+
+
+def hypervisor(provider: str, platform: str) -> Found:
+    """On Windows one hypervisor has the processor's virtualization, and it is Hyper-V's where that is on."""
+    if platform != "win32" or provider not in ("virtualbox", "hyperv"):
+        return
+    asked = "(Get-CimInstance Win32_ComputerSystem).HypervisorPresent"
+    present = _said("powershell", "-NoProfile", "-Command", asked).strip()
+    if present == "True" and provider == "virtualbox":
+        yield (
+            "warning",
+            "Hyper-V is on and has the processor's virtualization: VirtualBox is slow, or starts nothing",
+            'bcdedit /set hypervisorlaunchtype off, then restart Windows; or provider = "hyperv" in machines.toml',
+        )
+    elif present == "False" and provider == "hyperv":
+        yield "problem", "Hyper-V is off", "bcdedit /set hypervisorlaunchtype auto, then restart Windows"
 
 
 def _libvirt() -> Found:

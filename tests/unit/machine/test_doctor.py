@@ -227,6 +227,28 @@ def test_a_link_that_git_wrote_as_a_file(tmp_path: Path) -> None:
     assert ok.level == "ok"
 
 
+@pytest.mark.parametrize(
+    ("present", "provider", "level", "text"),
+    [
+        ("True", "virtualbox", "warning", "Hyper-V is on"),
+        ("False", "hyperv", "problem", "Hyper-V is off"),
+        ("False", "virtualbox", "", ""),
+        ("True", "hyperv", "", ""),
+        ("", "virtualbox", "", ""),
+    ],
+)
+def test_one_hypervisor_keeps_out_the_other(
+    here: MachineSettings, tmp_path: Path, present: str, provider: str, level: str, text: str
+) -> None:
+    program = tmp_path / "programs/powershell"
+    program.write_text(f"#!/bin/sh\necho {present}\n")
+    program.chmod(0o755)
+    found = [*doctor.hypervisor(provider, "win32")]
+    assert [(each[0], each[1].startswith(text)) for each in found] == ([(level, True)] if level else [])
+    assert all("restart Windows" in each[2] for each in found)
+    assert not [*doctor.hypervisor(provider, "linux")]
+
+
 def test_the_engines_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from devbox.cli import doctor_engine
     from devbox.system import process
