@@ -41,10 +41,12 @@ def test_a_full_disk_is_told_and_everything_goes_on(tmp_path: Path) -> None:
         box("create", "--name", "old", "busybox", "true")
         (place / "root/tmp/load.0123456789abcdef").mkdir()  # of a dead command: to clean up takes room, too
         full = place / "full"
-        with contextlib.suppress(OSError), full.open("wb") as file:
-            while True:
-                file.write(bytes(1 << 16))
-                file.flush()
+        for size in (1 << 16, 1 << 12):  # to the last block
+            with contextlib.suppress(OSError), full.open("ab", buffering=0) as file:
+                while True:
+                    file.write(bytes(size))
+        os.sync()
+        assert os.statvfs(place).f_bavail == 0
         error = box.fails("run", "-d", "--name", "web", "busybox", "sleep", "1000")
         assert "space" in error or "full" in error
         assert "old" in box.out("ps", "-a", "--format", "{{.Names}}").split()
