@@ -22,7 +22,7 @@ def share(
 
     `translate` translates the command with other shares, or raises the next error.
     """
-    from devbox.cli.commands.machine import Phases
+    from devbox.cli.phases import Phases
     from devbox.machine import places, registry, settings, settings_write, shared
     from devbox.machine.translate_mounts import written
 

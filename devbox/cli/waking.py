@@ -18,7 +18,7 @@ def wake(context: Context, name: str, error: DevboxError) -> None:
         raise _with_hint(error, error.hint or f"devbox machine up {name}")
     if wanted.start == "ask" and not _asked(context, name):
         raise _with_hint(error, f'devbox machine up {name}; start = "always" in its settings does it by itself')
-    from devbox.cli.commands.machine import Phases
+    from devbox.cli.phases import Phases
 
     phases = Phases(context, verbose=False, quiet=False)
     driver.up(phases)
