@@ -32,7 +32,15 @@ def test_nobody_else_can_reach_anything_that_is_not_meant_for_them(box: Box, nam
     box("run", "-d", "--name", name, "-p", "127.0.0.1::80", "-v", "safetymodes:/data", "busybox", "sleep", "1000")
     nobody = "import os, sys; os.setgid(65534); os.setuid(65534); os.stat(sys.argv[1])"
     os.chmod(box.root.parent, 0o755)
-    for place in ("state.db", "run/containers", "containers/.", "layers/.", "volumes/safetymodes", "blobs/sha256"):
+    for place in (
+        "state.db",
+        "run/containers",
+        "run/runtime/.",
+        "containers/.",
+        "layers/.",
+        "volumes/safetymodes",
+        "blobs/sha256",
+    ):
         assert (box.root / place).exists()
         done = subprocess.run([sys.executable, "-c", nobody, box.root / place], capture_output=True, check=False)
         assert b"PermissionError" in done.stderr, place
