@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,20 @@ def test_a_command_that_nobody_has_leaves_nothing(box: Box) -> None:
     assert "unable to find user nosuch" in box.fails("run", "--rm", "-u", "nosuch", "busybox", "id")
     assert "/proc/self/fd/5" in box.fails("run", "--rm", "-w", "/proc/self/fd/5", "busybox", "pwd")
     assert box("ps", "-aq").stdout == before
+
+
+def test_a_start_that_fails_gives_back_what_it_took(box: Box, name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    publish = ("-p", f"127.0.0.1:{port}:80", "busybox")
+    container = box.out("create", "--name", name, *publish, "/no/such")
+    for _ in range(2):
+        box.fails("start", name, code=127)
+        assert box.out("port", name) == ""
+        assert box.out("inspect", "-f", "{{.NetworkSettings.IPAddress}}", name) == ""
+        assert container not in os.listdir(box.root / "run/containers")
+    assert box.out("check") == "the store is in order"
+    assert box.out("run", "--rm", *publish, "echo", "free") == "free"
 
 
 @pytest.mark.parametrize("user", ["4294967295", "-1", "0:4294967295", "2147483648"])
