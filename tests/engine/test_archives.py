@@ -161,12 +161,15 @@ def test_deletions_become_overlay_marks_and_come_back(root: Path) -> None:
         assert {"a/.wh.gone", "b/.wh..wh..opq", "b/new"} <= set(tar.getnames())
 
 
-def test_an_archive_cannot_bring_its_own_overlay_marks(root: Path) -> None:
-    headers = {"SCHILY.xattr.trusted.overlay.opaque": "y", "SCHILY.xattr.user.kept": "yes"}
-    unpack(archive(member("d", type=tarfile.DIRTYPE, mode=0o755, pax_headers=headers)), root)
-    assert "trusted.overlay.opaque" not in os.listxattr(root / "d")
+@pytest.mark.parametrize("mark", ["trusted.overlay.opaque", "user.overlay.opaque"])
+@pytest.mark.parametrize("kind", [tarfile.DIRTYPE, tarfile.REGTYPE])
+def test_an_archive_cannot_bring_its_own_overlay_marks(root: Path, mark: str, kind: bytes) -> None:
+    headers = {f"SCHILY.xattr.{mark}": "y", "SCHILY.xattr.user.kept": "yes"}
+    unpack(archive(member("d", type=kind, mode=0o755, pax_headers=headers)), root)
+    assert os.listxattr(root / "d") == ["user.kept"]
+    os.setxattr(root / "d", mark, b"y")
     with tarfile.open(fileobj=io.BytesIO(packed(root))) as tar:
-        assert "SCHILY.xattr.trusted.overlay.opaque" not in tar.getmember("d").pax_headers
+        assert f"SCHILY.xattr.{mark}" not in tar.getmember("d").pax_headers
 
 
 @pytest.mark.parametrize(
