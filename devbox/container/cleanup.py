@@ -62,6 +62,9 @@ def _book(store: Store, container: Container) -> None:
     if container.status == "restarting":
         exits.restart_later(store.root, container)
         return
+    if container.status == "removing":
+        exits.erase(store, container, volumes_too=True)
+        return
     if container.status not in ("running", "paused") or is_running(container):
         return
     same_boot = container.boot_id == procfs.boot_id()

@@ -47,8 +47,10 @@ def book(store: Store, container: Container) -> Container:
     )
     if wants_restart(ended):
         ended = ended._replace(status="restarting")
-    release(store, ended)
-    if ended.config.auto_remove and ended.status == "exited":
+    goes = ended.config.auto_remove and ended.status == "exited"
+    # should we die between the two, the next command removes it
+    release(store, ended._replace(status="removing") if goes else ended)
+    if goes:
         erase(store, ended, volumes_too=True)
     return ended
 

@@ -106,6 +106,13 @@ def test_start_killed(box: Box, name: str, bystander: str, call: str, after: int
     assert box.out("inspect", "-f", "{{.State.Running}}", name) == "true"
 
 
+def test_a_run_with_rm_that_is_killed_at_its_end_leaves_no_container(box: Box, name: str) -> None:
+    for after in range(3, 7):
+        killed_at(box, "rename", after, "run", "--rm", "--network", "none", "--name", name, "busybox", "true")
+        settled(box)
+        assert box("inspect", name, check=False).returncode == 125
+
+
 ENDED = {
     "TERM": {"rename": (), "unshare": ("-d",), "mount": (), "vfork,clone3": ("-d",), "connect": ()},
     "HUP": {"rename": ("-d",), "connect": ()},
