@@ -127,6 +127,9 @@ def test_silence_is_told_of_in_time_unless_it_was_ours(broken: Host) -> None:
                 code, told = end(process)
                 assert (code, "has not answered for 12 s" in told) == (125, True), told
                 assert time.monotonic() - since < REPORTED
+        except BaseException:
+            stopped.kill()  # which would be waited for
+            raise
         finally:
             for pid in (*servers, *agents):
                 os.kill(pid, signal.SIGCONT)
