@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from devbox.build.planned import Base
-from devbox.build.platforms import Platform
-from devbox.build.syntax import DockerfileError, Span
+from devbox.build.language.syntax import DockerfileError, Span
+from devbox.build.planning.planned import Base
+from devbox.build.planning.platforms import Platform
 from devbox.errors import DevboxError, NotFoundError
 from devbox.image import aside, catalog, layers
 from devbox.image.progress import Progress
@@ -20,7 +20,7 @@ from devbox.model.reference import parse
 from devbox.store.database import Store
 
 if TYPE_CHECKING:
-    from devbox.image.transfer import Policy
+    from devbox.image.transfers.transfer import Policy
 
 _SHORT = re.compile("[0-9a-f]{1,11}")
 """a name, as 'cafe' is, although some image's id may begin so"""
@@ -52,7 +52,7 @@ class Finder:
         here = None if self._pull else aside.find(self._store, reference, platform.name)
         if here is not None:
             return here
-        from devbox.image.transfer import ensure
+        from devbox.image.transfers.transfer import ensure
 
         policy: Policy = "always" if self._pull else "missing"
         return ensure(self._store, reference, policy, platform.name, self._progress(), base=True)

@@ -9,12 +9,13 @@ assert sys.platform == "linux"
 import contextlib
 from collections.abc import Iterator
 
-from devbox.build import cache, keys
+from devbox.build.caching import cache
 from devbox.build.failure import StepError
-from devbox.build.planned import StagePlan
-from devbox.build.selecting import Selection, select
+from devbox.build.files.selecting import Selection, select
+from devbox.build.planning import keys
+from devbox.build.planning.planned import StagePlan
+from devbox.build.planning.steps import CopyStep, RunStep, Source, Step, WorkdirStep
 from devbox.build.site import Site, State
-from devbox.build.steps import CopyStep, RunStep, Source, Step, WorkdirStep
 from devbox.errors import DevboxError, HostError, StoreError
 from devbox.image.config import LAYERS_MAX
 from devbox.store.database import Store

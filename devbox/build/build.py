@@ -10,9 +10,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from devbox.build import cache, graph
-from devbox.build.planned import Plan
-from devbox.build.platforms import Platform
+from devbox.build import graph
+from devbox.build.caching import cache
+from devbox.build.planning.planned import Plan
+from devbox.build.planning.platforms import Platform
 from devbox.image import annotating, aside, catalog, config, gc, layers
 from devbox.image.annotating import Annotations
 from devbox.model.reference import familiar, parse_tagged

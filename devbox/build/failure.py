@@ -1,6 +1,6 @@
 """The failure of a build that is the Dockerfile's or its programs', not devbox's."""
 
-from devbox.build.syntax import Span
+from devbox.build.language.syntax import Span
 from devbox.errors import DevboxError
 
 

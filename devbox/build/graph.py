@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.build.bench import Bench, Unknown
-from devbox.build.planned import Plan, StagePlan
+from devbox.build.planning.planned import Plan, StagePlan
 from devbox.build.site import Settings, Site, State
 from devbox.image import layers
 from devbox.image.layers import Prepared

@@ -11,15 +11,18 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from devbox.build import add, cache, chmod, copy, emulation, executor, keys, owner
 from devbox.build.bench import Bench
+from devbox.build.caching import cache
+from devbox.build.executing import emulation, executor
+from devbox.build.executing.netns import StageNetwork
+from devbox.build.executing.stop import StoppedError
 from devbox.build.failure import StepError
-from devbox.build.netns import StageNetwork
-from devbox.build.planned import StagePlan
-from devbox.build.selecting import Selection, select
+from devbox.build.files import add, chmod, copy, owner
+from devbox.build.files.selecting import Selection, select
+from devbox.build.planning import keys
+from devbox.build.planning.planned import StagePlan
+from devbox.build.planning.steps import CopyStep, RunStep, Source, Step, WorkdirStep
 from devbox.build.site import Printer, Site, State
-from devbox.build.steps import CopyStep, RunStep, Source, Step, WorkdirStep
-from devbox.build.stop import StoppedError
 from devbox.store.database import Store
 from devbox.system.walk import open_root, opened
 

@@ -12,16 +12,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from devbox.build import keys
 from devbox.build.events import Ended, Outcome, Printed, Started, Tell
-from devbox.build.masking import Masker
-from devbox.build.planned import Plan
-from devbox.build.steps import Given, Source
-from devbox.build.stop import Stop, StoppedError
+from devbox.build.executing.masking import Masker
+from devbox.build.executing.stop import Stop, StoppedError
+from devbox.build.planning import keys
+from devbox.build.planning.planned import Plan
+from devbox.build.planning.steps import Given, Source
 from devbox.model.ignore import Matcher
 
 if TYPE_CHECKING:
-    from devbox.build.carrying import Carried
+    from devbox.build.caching.carrying import Carried
 
 
 class State(NamedTuple):

@@ -213,5 +213,5 @@ def _candidates(path: tuple[str, ...]) -> Iterator[Command]:
 def _load(name: str) -> tuple[Command, ...]:
     from importlib import import_module
 
-    commands: tuple[Command, ...] = import_module("devbox.cli.grammar_" + name).COMMANDS
+    commands: tuple[Command, ...] = import_module("devbox.cli.grammars." + name).COMMANDS
     return commands

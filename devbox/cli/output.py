@@ -62,12 +62,12 @@ def documents(context: Context, invocation: Invocation, docs: Sequence[Mapping[s
     """Print the objects of an inspect command: one JSON list, or each through the invocation's `format`."""
     wanted = str(invocation.params.get("format") or "")
     if wanted in ("", "json"):
-        from devbox.cli.template_values import plain
+        from devbox.cli.templates.values import plain
 
         shape: dict[str, Any] = {"separators": (",", ":")} if wanted else {"indent": 4}
         context.out(escape_json(json.dumps(plain(docs), ensure_ascii=False, **shape)))
     else:
-        from devbox.cli.template import Template
+        from devbox.cli.templates.template import Template
 
         template = Template(wanted)
         for document in docs:
@@ -76,7 +76,7 @@ def documents(context: Context, invocation: Invocation, docs: Sequence[Mapping[s
 
 def one(context: Context, wanted: str, document: Mapping[str, Any]) -> None:
     """Print one object through a format: json or a template."""
-    from devbox.cli.template import Template
+    from devbox.cli.templates.template import Template
 
     context.out(for_terminal(Template("{{json .}}" if wanted == "json" else wanted).render(document)))
 
@@ -94,8 +94,8 @@ def for_terminal(text: str) -> str:
 def _templated(
     context: Context, invocation: Invocation, wanted: str, rows: Iterable[Row], columns: Columns
 ) -> None:
-    from devbox.cli.template import Template
-    from devbox.cli.template_values import Row as TemplateRow
+    from devbox.cli.templates.template import Template
+    from devbox.cli.templates.values import Row as TemplateRow
 
     source = "{{json .}}" if wanted == "json" else wanted.removeprefix("table ").strip(" ")
     template = Template(source.replace("\\t", "\t").replace("\\n", "\n"), rows=True)

@@ -89,7 +89,7 @@ class _Options:
         self.params[option.name] = (*before, value) if isinstance(before, tuple) else value
 
     def _unknown(self, name: str) -> UsageError:
-        from devbox.cli import refused
+        from devbox.cli.options import refused
 
         refusal = refused.of(self.command.path, name)
         if refusal:

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from devbox.cli.context import Context
-from devbox.machine.driver import Progress
+from devbox.machine.drivers.driver import Progress
 
 _TOLD = {
     "box": "looking at the box",

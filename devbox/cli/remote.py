@@ -14,8 +14,8 @@ from devbox.errors import DevboxError, NotFoundError
 from devbox.model.invocation import Invocation
 
 if TYPE_CHECKING:
-    from devbox.machine.mountmap import MountMap
-    from devbox.machine.wish import Translated
+    from devbox.machine.translation.mountmap import MountMap
+    from devbox.machine.translation.wish import Translated
 
 _PLAIN = ("flag", "text", "many")
 SCRATCH = "/var/tmp/devbox-carried/"
@@ -28,7 +28,7 @@ def run(context: Context, command: Command, invocation: Invocation, machine: str
     A machine that does not run is started first, if its settings or the user say so.
     """
     from devbox.machine.proxy import NotReachedError
-    from devbox.machine.wish import NotSharedError
+    from devbox.machine.translation.wish import NotSharedError
 
     name = awake(context, machine)
     try:
@@ -81,7 +81,7 @@ def _run(context: Context, command: Command, invocation: Invocation, name: str) 
 
     if not translated.send and not translated.fetch:
         return _streamed(translated, perform)
-    from devbox.machine import carry
+    from devbox.machine.translation import carry
 
     return carry.run(translated, directory, perform)
 
@@ -98,15 +98,15 @@ def translate(
     context: Context, command: Command, invocation: Invocation, name: str, mapping: MountMap, scratch: str
 ) -> Translated:
     """The command as the machine must see it."""
-    from devbox.machine import hostfiles
-    from devbox.machine.wish import Translated, Wish
+    from devbox.machine.translation import hostfiles
+    from devbox.machine.translation.wish import Translated, Wish
 
     files, kinds = hostfiles.Disk(), grammar.kinds(command)
     if not any(invocation.params.get(name) for name, kind in kinds.items() if kind not in _PLAIN):
         cwd = mapping.to_guest(files.real(context.cwd)) if mapping.all else None
         return Translated(invocation, cwd or "/")
     from devbox.machine import places
-    from devbox.machine import translate as translation
+    from devbox.machine.translation import translate as translation
 
     settings, host = places.settings_file(), places.this_host()
     wish = Wish(mapping, context.cwd, context.environ, files, name, settings, scratch, host)

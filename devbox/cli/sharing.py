@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from devbox.cli.context import Context
 from devbox.errors import RefusedError
-from devbox.machine.mountmap import MountMap
-from devbox.machine.wish import NotSharedError
+from devbox.machine.translation.mountmap import MountMap
+from devbox.machine.translation.wish import NotSharedError
 from devbox.model.invocation import Invocation
 
 
@@ -24,7 +24,7 @@ def share(
     """
     from devbox.cli.phases import Phases
     from devbox.machine import places, registry, settings, settings_write, shared
-    from devbox.machine.translate_mounts import written
+    from devbox.machine.translation.translate_mounts import written
 
     if settings.machine(name, context.cwd).address:
         hint = "a host behind ssh:// sees only `mirrors` of this one: write the directory there, or use devbox cp"

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 from devbox.errors import DevboxError, NotFoundError, RefusedError, StoreError
 from devbox.image.decompress import MAGIC_LENGTH, copy, decompressed, kind_of
-from devbox.image.limits import Limits
-from devbox.image.source import Hasher, Slice, Source
 from devbox.image.strictjson import SIZE_MAX
-from devbox.image.tarfields import padding
-from devbox.image.tarread import entries
+from devbox.image.tar.limits import Limits
+from devbox.image.tar.source import Hasher, Slice, Source
+from devbox.image.tar.tarfields import padding
+from devbox.image.tar.tarread import entries
 from devbox.system.files import write_all
 from devbox.system.walk import FAULTS, open_beneath, open_root, opened
 

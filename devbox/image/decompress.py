@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 from devbox.errors import RefusedError
 from devbox.image.feed import fed
-from devbox.image.source import CHUNK, Source
+from devbox.image.tar.source import CHUNK, Source
 from devbox.system import process
 from devbox.system.files import write_all
 from devbox.system.walk import opened

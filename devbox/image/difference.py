@@ -13,7 +13,8 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from devbox.image import layers, marks
+from devbox.image import layers
+from devbox.image.tar import marks
 from devbox.model.image import Image
 from devbox.store.database import Store
 from devbox.store.scratch import scratch

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from devbox.errors import DevboxError
-from devbox.image.source import CHUNK
+from devbox.image.tar.source import CHUNK
 
 Producer = Callable[[int], None]
 """Writes to the descriptor it is given, and leaves it open."""

@@ -16,10 +16,10 @@ from devbox.image import changes, config, layers, make
 from devbox.image.archive import opened_file
 from devbox.image.decompress import MAGIC_LENGTH, decompressed, kind_of
 from devbox.image.feed import fed
-from devbox.image.limits import Limits
-from devbox.image.pack import pack
-from devbox.image.source import Slice, Source
-from devbox.image.unpack import extract
+from devbox.image.tar.limits import Limits
+from devbox.image.tar.pack import pack
+from devbox.image.tar.source import Slice, Source
+from devbox.image.tar.unpack import extract
 from devbox.model.image import Image
 from devbox.model.reference import parse_tagged
 from devbox.store.database import Store

@@ -29,7 +29,7 @@ from devbox.system.syscalls import syncfs
 from devbox.system.walk import open_root, opened
 
 if TYPE_CHECKING:
-    from devbox.image.pack import Sink
+    from devbox.image.tar.pack import Sink
 
 
 class Prepared(NamedTuple):
@@ -64,7 +64,7 @@ def measure(directory: str, *, diff_id: str = "") -> Prepared:
     """Digest the tree in `directory`/diff; without a `diff_id` from outside the canonical digest is it."""
     import hashlib
 
-    from devbox.image.pack import pack
+    from devbox.image.tar.pack import pack
 
     digest = hashlib.sha256()
     with opened(open_root(directory + "/diff")) as tree:
@@ -193,12 +193,12 @@ def diff_id(store: Store, layer_id: int) -> str:
 
 def write_tar(store: Store, layer_id: int, write: Sink) -> None:
     """Write the tar stream whose digest is the layer's diff_id."""
-    from devbox.image.pack import pack
+    from devbox.image.tar.pack import pack
 
     frame = f"{store.root.layers}/{layer_id}/frame"
     with opened(open_root(directory(store, layer_id))) as tree:
         if os.path.exists(frame):
-            from devbox.image.frame import replay
+            from devbox.image.tar.frame import replay
 
             replay(frame, tree, write)
         else:
@@ -207,11 +207,11 @@ def write_tar(store: Store, layer_id: int, write: Sink) -> None:
 
 def tar_length(store: Store, layer_id: int) -> int:
     """How many bytes `write_tar` writes, told without reading the contents of files."""
-    from devbox.image.pack import Choice, pack
+    from devbox.image.tar.pack import Choice, pack
 
     frame = f"{store.root.layers}/{layer_id}/frame"
     if os.path.exists(frame):
-        from devbox.image.frame import length
+        from devbox.image.tar.frame import length
 
         return length(frame)
     with opened(open_root(directory(store, layer_id))) as tree:

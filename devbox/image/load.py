@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from devbox.errors import RefusedError, StoreError
-from devbox.image import catalog, config, frame, layers, manifests
+from devbox.image import catalog, config, layers, manifests
 from devbox.image.archive import Archive, Member, opened_archive
 from devbox.image.decompress import copy, decompressed, kind_of
-from devbox.image.limits import Limits
 from devbox.image.manifests import Blob, Found
-from devbox.image.source import Recorder, Slice, Source
-from devbox.image.unpack import Unpacked, extract
+from devbox.image.tar import frame
+from devbox.image.tar.limits import Limits
+from devbox.image.tar.source import Recorder, Slice, Source
+from devbox.image.tar.unpack import Unpacked, extract
 from devbox.model.reference import familiar
 from devbox.store.database import Store
 from devbox.store.scratch import scratch

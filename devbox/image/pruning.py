@@ -9,7 +9,8 @@ assert sys.platform == "linux"
 from collections.abc import Callable
 from typing import NamedTuple
 
-from devbox.image import catalog, downloads, gc, versions
+from devbox.image import catalog, gc, versions
+from devbox.image.transfers import downloads
 from devbox.model.image import Image
 from devbox.store.database import Store
 

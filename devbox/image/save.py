@@ -22,9 +22,9 @@ from typing import Any, Literal, NamedTuple
 from devbox.errors import NotFoundError, StoreError, UsageError
 from devbox.image import annotating, catalog, layers
 from devbox.image.annotating import Texts
-from devbox.image.pack import Sink
-from devbox.image.tarfields import padding
-from devbox.image.tarwrite import END, header
+from devbox.image.tar.pack import Sink
+from devbox.image.tar.tarfields import padding
+from devbox.image.tar.tarwrite import END, header
 from devbox.model.image import Image
 from devbox.model.reference import familiar, parse
 from devbox.store.database import Store

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from devbox.errors import StoreError, UsageError
 from devbox.image import layers
 from devbox.image.feed import fed
-from devbox.image.source import CHUNK
+from devbox.image.tar.source import CHUNK
 from devbox.store.database import Store
 from devbox.system import process
 from devbox.system.files import write_all

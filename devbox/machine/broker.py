@@ -20,16 +20,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from devbox.errors import ConnectionLostError, DevboxError
-from devbox.machine import clock, forwards, frames, locking, records, request
+from devbox.machine import clock, frames, locking, records, request
 from devbox.machine.broker_client import BrokerClient
 from devbox.machine.client import PING_EVERY, SILENCE
 from devbox.machine.connection import ChannelLink
-from devbox.machine.forwards import Forwards
 from devbox.machine.frames import Frame, Kind
 from devbox.machine.inbound import Inbound
 from devbox.machine.keyagent import Forwarded
-from devbox.machine.mirrors import Mirrors
+from devbox.machine.mirroring.mirrors import Mirrors
 from devbox.machine.places import MachinePlace
+from devbox.machine.publishing import forwards
+from devbox.machine.publishing.forwards import Forwards
 from devbox.machine.request import Request, Terminal
 from devbox.model.invocation import Invocation
 

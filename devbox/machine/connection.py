@@ -19,7 +19,7 @@ from paramiko.pkey import UnknownKeyType
 
 from devbox.errors import HostError, MachineGoneError, RefusedError
 from devbox.machine import hostkey, ship
-from devbox.machine.driver import Endpoint
+from devbox.machine.drivers.driver import Endpoint
 
 if TYPE_CHECKING:
     from paramiko.channel import Channel

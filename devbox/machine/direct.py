@@ -5,7 +5,7 @@ from __future__ import annotations
 from devbox.errors import DevboxError, HostError, MachineGoneError
 from devbox.machine import connection, places, registry, shares
 from devbox.machine.connection import ChannelLink
-from devbox.machine.driver import Endpoint
+from devbox.machine.drivers.driver import Endpoint
 
 
 def connect(name: str) -> ChannelLink:

@@ -10,7 +10,7 @@ from typing import Any
 
 from devbox.errors import HostError, StateError
 from devbox.machine import inside
-from devbox.machine.driver import Endpoint
+from devbox.machine.drivers.driver import Endpoint
 from devbox.machine.places import MachinePlace
 
 _GROW = """

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from devbox.errors import DevboxError, HostError
 from devbox.machine import connection, inside, places, records, shared, sharekinds, shares
-from devbox.machine.driver import Endpoint
+from devbox.machine.drivers.driver import Endpoint
 from devbox.machine.places import MachinePlace
 from devbox.machine.settings import MachineSettings
 from devbox.model.finding import Finding, Level

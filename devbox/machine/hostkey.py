@@ -6,7 +6,7 @@ import socket
 import time
 
 from devbox.errors import HostError, RefusedError
-from devbox.machine.driver import Endpoint
+from devbox.machine.drivers.driver import Endpoint
 
 _ATTEMPT = 10.0
 _INTERVAL = 0.3

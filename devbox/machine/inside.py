@@ -6,7 +6,7 @@ import subprocess
 
 from devbox.errors import HostError
 from devbox.machine import openssh
-from devbox.machine.driver import Endpoint
+from devbox.machine.drivers.driver import Endpoint
 from devbox.machine.places import MachinePlace
 
 PATIENCE = 120.0

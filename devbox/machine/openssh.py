@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 
 from devbox.errors import HostError
-from devbox.machine.driver import Endpoint
+from devbox.machine.drivers.driver import Endpoint
 from devbox.machine.places import MachinePlace
 
 

@@ -82,7 +82,8 @@ def _through_broker(name: str) -> Client | None:
 
 
 def _alone(name: str, wanted: Request) -> Client:
-    from devbox.machine import direct, mirrors, places
+    from devbox.machine import direct, places
+    from devbox.machine.mirroring import mirrors
 
     mirrors.need_broker(places.machine(name), wanted)
     client = Client(direct.connect(name))

@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any
 
-from devbox.machine.driver import Endpoint
+from devbox.machine.drivers.driver import Endpoint
 from devbox.machine.places import MachinePlace
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devbox.errors import NotFoundError
 from devbox.machine import places, records
-from devbox.machine.driver import Driver, Endpoint
+from devbox.machine.drivers.driver import Driver, Endpoint
 
 
 def driver(name: str, cwd: str = "") -> Driver:
@@ -13,10 +13,10 @@ def driver(name: str, cwd: str = "") -> Driver:
 
     wanted = settings.machine(name, cwd)
     if wanted.address:
-        from devbox.machine.ssh_driver import SshDriver
+        from devbox.machine.drivers.ssh_driver import SshDriver
 
         return SshDriver(places.machine(wanted.name), wanted)
-    from devbox.machine.vagrant_driver import VagrantDriver
+    from devbox.machine.drivers.vagrant_driver import VagrantDriver
 
     return VagrantDriver(places.machine(wanted.name), wanted)
 

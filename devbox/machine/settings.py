@@ -28,8 +28,8 @@ from typing import Any, NamedTuple
 
 from devbox.errors import NotFoundError, UsageError
 from devbox.machine import places, settings_parse
-from devbox.machine.mountmap import Share
 from devbox.machine.settings_parse import Mistake
+from devbox.machine.translation.mountmap import Share
 
 PROJECT_FILE = "devbox.toml"
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from devbox.errors import UsageError
-from devbox.machine import hostpath, mountmap, places
-from devbox.machine.mountmap import Share
+from devbox.machine import places
+from devbox.machine.translation import hostpath, mountmap
+from devbox.machine.translation.mountmap import Share
 
 PROVIDERS = ("virtualbox", "libvirt", "qemu", "vmware_desktop", "parallels", "hyperv")
 SHARE_KINDS = ("9p", "virtiofs", "nfs", "rsync", "virtualbox", "smb", "vmware", "parallels")

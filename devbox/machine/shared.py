@@ -6,8 +6,8 @@ import sys
 from typing import Any, NamedTuple
 
 from devbox.machine import records
-from devbox.machine.mountmap import MountMap, Share
 from devbox.machine.places import MachinePlace
+from devbox.machine.translation.mountmap import MountMap, Share
 
 MIRROR = "mirror"
 """the kind of those that lie on the machine's own disk and are kept the same"""

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Sequence
 
 from devbox.errors import HostError, NotFoundError, StateError
-from devbox.machine import hostfiles, inside, mountmap, records, shared, sharekinds
-from devbox.machine.driver import Endpoint
-from devbox.machine.mountmap import Share
+from devbox.machine import inside, records, shared, sharekinds
+from devbox.machine.drivers.driver import Endpoint
 from devbox.machine.places import MachinePlace
 from devbox.machine.settings import MachineSettings
 from devbox.machine.shared import Planned
+from devbox.machine.translation import hostfiles, mountmap
+from devbox.machine.translation.mountmap import Share
 
 OURS = ("9p", "virtiofs")
 """kinds of QEMU, of which Vagrant makes the device only; the others are mounted by Vagrant"""

@@ -6,7 +6,7 @@ import re
 
 from devbox.errors import HostError
 from devbox.machine import inside
-from devbox.machine.driver import Endpoint
+from devbox.machine.drivers.driver import Endpoint
 from devbox.machine.places import MachinePlace
 
 _UPGRADE = """

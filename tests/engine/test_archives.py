@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devbox.errors import RefusedError
-from devbox.image.limits import Limits
-from devbox.image.pack import pack
-from devbox.image.source import Source
-from devbox.image.unpack import Policy, Unpacked, extract
+from devbox.image.tar.limits import Limits
+from devbox.image.tar.pack import pack
+from devbox.image.tar.source import Source
+from devbox.image.tar.unpack import Policy, Unpacked, extract
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="device nodes and owners need root")
 

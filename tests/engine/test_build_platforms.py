@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from devbox.build import emulation
+from devbox.build.executing import emulation
 from tests.engine.builds import Builder
 from tests.engine.conftest import Box
 from tests.engine.image_archives import config, tar_of

@@ -14,20 +14,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.build import build as building
-from devbox.build import parse
 from devbox.build.bases import Finder
-from devbox.build.context import Context as Opened
-from devbox.build.context import Wish as Wanted
-from devbox.build.context import ignored, opened_context, opened_directory
+from devbox.build.files.context import Context as Opened
+from devbox.build.files.context import Wish as Wanted
+from devbox.build.files.context import ignored, opened_context, opened_directory
 from devbox.build.graph import Built, carry_out
-from devbox.build.plan import plan
-from devbox.build.planned import Plan, Wish
-from devbox.build.platforms import Platform, Platforms, usual
+from devbox.build.language import parse
+from devbox.build.language.syntax import Dockerfile, Notice
+from devbox.build.planning.plan import plan
+from devbox.build.planning.planned import Plan, Wish
+from devbox.build.planning.platforms import Platform, Platforms, usual
+from devbox.build.planning.steps import Given
 from devbox.build.site import Files, Settings
-from devbox.build.steps import Given
-from devbox.build.syntax import Dockerfile, Notice
-from devbox.cli import build_annotations, build_checks, build_options, build_output, build_progress, build_signals
+from devbox.cli.building import annotations as build_annotations
+from devbox.cli.building import checks as build_checks
+from devbox.cli.building import output as build_output
+from devbox.cli.building import progress as build_progress
+from devbox.cli.building import signals as build_signals
 from devbox.cli.context import Context
+from devbox.cli.options import build as build_options
 from devbox.errors import UsageError
 from devbox.image.config import architecture
 from devbox.image.progress import Progress
@@ -39,7 +44,7 @@ from devbox.system import process
 from devbox.system.files import write_atomic
 
 if TYPE_CHECKING:
-    from devbox.build.carrying import Carried
+    from devbox.build.caching.carrying import Carried
 
 
 def build(context: Context, invocation: Invocation) -> int:
@@ -195,7 +200,7 @@ def _carried(context: Context, invocation: Invocation) -> Carried | None:
     places = [cache.place for cache in caches if cache.kind == "local"]
     if not places:
         return None
-    from devbox.build.carrying import Carried
+    from devbox.build.caching.carrying import Carried
 
     return Carried(places)
 

@@ -8,7 +8,7 @@ assert sys.platform == "linux"
 
 import time
 
-from devbox.build import pruning
+from devbox.build.caching import pruning
 from devbox.cli.context import Context
 from devbox.cli.filters import parse_filters, prunable
 from devbox.cli.output import listing, report_deleted

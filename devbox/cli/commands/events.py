@@ -14,7 +14,7 @@ from devbox.cli.context import Context
 from devbox.cli.escape import escape_cell
 from devbox.cli.filters import Filters, labels_match, parse_filters
 from devbox.cli.output import for_terminal
-from devbox.cli.template_values import GoMap, go_json
+from devbox.cli.templates.values import GoMap, go_json
 from devbox.cli.units import parse_time
 from devbox.model.invocation import Invocation
 from devbox.store import journal
@@ -56,7 +56,7 @@ def _shower(wanted: str) -> Callable[[Event], str]:
         return _line
     if wanted in ("json", "{{json .}}"):
         return lambda event: go_json(_document(event))
-    from devbox.cli.template import Template
+    from devbox.cli.templates.template import Template
 
     template = Template(wanted)
     return lambda event: for_terminal(template.render(_document(event)))

@@ -9,7 +9,7 @@ from devbox.cli.context import Context
 from devbox.cli.grammar import Command
 from devbox.cli.parse import display, parse
 from devbox.errors import UsageError
-from devbox.machine.wish import Translated
+from devbox.machine.translation.wish import Translated
 from devbox.model.invocation import Invocation, Value
 
 _SECRET = ("env",)

@@ -28,7 +28,7 @@ _DANGLING = "WARNING! This will remove all dangling images."
 
 def bootstrap(context: Context, invocation: Invocation) -> int:
     """Make a base image of the distribution's packages and print its id."""
-    from devbox.image.bootstrap import bootstrap as make
+    from devbox.image.bases.bootstrap import bootstrap as make
 
     image = make(
         context.reconciled(),

@@ -6,8 +6,8 @@ import sys
 
 assert sys.platform == "linux"
 
-from devbox.cli import container_options
 from devbox.cli.context import Context
+from devbox.cli.options import container as container_options
 from devbox.container import life, records
 from devbox.errors import DevboxError, UsageError
 from devbox.model.invocation import Invocation

@@ -12,7 +12,7 @@ from devbox.cli.parse import did_you_mean
 from devbox.cli.phases import Phases
 from devbox.errors import NotFoundError, UsageError
 from devbox.machine import broker_link, openssh, places, registry, settings
-from devbox.machine.driver import Driver, Endpoint, Report, Status
+from devbox.machine.drivers.driver import Driver, Endpoint, Report, Status
 from devbox.model.invocation import Invocation
 
 _COLUMNS = (("Name", "NAME"), ("State", "STATE"), ("Provider", "PROVIDER"), ("Address", "ADDRESS"))
@@ -65,7 +65,7 @@ def destroy(context: Context, invocation: Invocation) -> int:
 def resize(context: Context, invocation: Invocation) -> int:
     """Write another size to the settings, and start a machine that runs anew with it."""
     from devbox.machine import settings_parse, settings_write
-    from devbox.machine.driver import State
+    from devbox.machine.drivers.driver import State
 
     name = _name(context, invocation.text("name"))
     wishes: dict[str, settings_write.Value] = {}

@@ -13,8 +13,9 @@ from typing import Any
 from devbox.cli.context import Context
 from devbox.cli.output import as_json
 from devbox.errors import UsageError
-from devbox.image import lists, manifests, remote
-from devbox.image.pull import How
+from devbox.image import manifests
+from devbox.image.transfers import lists, remote
+from devbox.image.transfers.pull import How
 from devbox.model.invocation import Invocation
 from devbox.model.reference import parse, parse_tagged
 from devbox.registry import repository as registry

@@ -11,7 +11,8 @@ from devbox.model.invocation import Invocation
 def show(context: Context, invocation: Invocation) -> int:
     """Print how each mirror is, and its conflicts; 1 when one does not work."""
     from devbox.cli.escape import escape_json
-    from devbox.machine import broker_link, mirrors, places, settings
+    from devbox.machine import broker_link, places, settings
+    from devbox.machine.mirroring import mirrors
 
     place = places.machine(settings.machine(invocation.text("name"), context.cwd).name)
     found = mirrors.known(place)

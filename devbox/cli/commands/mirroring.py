@@ -17,8 +17,9 @@ from devbox.store.root import Root
 
 def link(context: Context, invocation: Invocation) -> int:
     """Be the way to the machine's half, for the Unison of a broker: through that broker, and no other."""
-    from devbox.machine import broker_link, request, unison
+    from devbox.machine import broker_link, request
     from devbox.machine.client import Client
+    from devbox.machine.mirroring import unison
     from devbox.machine.request import Request, Terminal
 
     target = json.loads(context.environ[unison.TARGET_VARIABLE])
@@ -42,13 +43,13 @@ def link(context: Context, invocation: Invocation) -> int:
 
 def monitor(context: Context, _: Invocation) -> int:
     """Tell Unison what changes: in the machine ourselves, on a host its broker by way of us."""
-    from devbox.machine import relay, unison
+    from devbox.machine.mirroring import relay, unison
 
     number = context.environ.get(unison.MONITOR_VARIABLE)
     if number is not None:
         relay.run(int(number))
         return 0
-    from devbox.machine.monitor import Monitor
+    from devbox.machine.mirroring.monitor import Monitor
 
     Monitor(0, 1).run()
     return 0

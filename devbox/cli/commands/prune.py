@@ -7,7 +7,7 @@ import sys
 assert sys.platform == "linux"
 
 
-from devbox.build import pruning
+from devbox.build.caching import pruning
 from devbox.cli.commands.image import prune_images, versions_to_keep
 from devbox.cli.context import Context
 from devbox.cli.filters import Prunable, parse_filters, prunable

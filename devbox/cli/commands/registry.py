@@ -14,11 +14,11 @@ from devbox.cli.filters import boolean, parse_filters
 from devbox.cli.output import listing
 from devbox.cli.progress import progress
 from devbox.errors import NotFoundError, UsageError
-from devbox.image import push as pushing
 from devbox.image.progress import Progress
-from devbox.image.pull import How
-from devbox.image.pull import pull as pull_one
 from devbox.image.squeeze import METHODS
+from devbox.image.transfers import push as pushing
+from devbox.image.transfers.pull import How
+from devbox.image.transfers.pull import pull as pull_one
 from devbox.model.invocation import Invocation
 from devbox.model.options_parse import parse_count
 from devbox.model.reference import DEFAULT_DOMAIN, Reference, familiar, parse

@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from devbox.cli.container_options import warnings, wish
 from devbox.cli.context import Context
-from devbox.cli.process_options import check_terminal
+from devbox.cli.options.container import warnings, wish
+from devbox.cli.options.process import check_terminal
 from devbox.container import life, locks, making, records
 from devbox.container.create import create as create_container
 from devbox.container.running import is_running

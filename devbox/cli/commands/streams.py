@@ -103,7 +103,7 @@ def attach(context: Context, invocation: Invocation) -> int:
 
 def join(context: Context, container: Container, *, stdin: bool, detach_keys: bytes, sig_proxy: bool) -> int:
     """Stay with a container that runs; its exit code, or 0 when the user detaches."""
-    from devbox.cli.process_options import check_terminal
+    from devbox.cli.options.process import check_terminal
     from devbox.container import life
     from devbox.container.running import check_not_paused, check_running
     from devbox.container.streams import attach as joining
@@ -136,7 +136,7 @@ def join(context: Context, container: Container, *, stdin: bool, detach_keys: by
 
 def execute(context: Context, invocation: Invocation) -> int:
     """Run a command in a running container; its exit code."""
-    from devbox.cli import process_options
+    from devbox.cli.options import process as process_options
     from devbox.container import execute as running
     from devbox.container import records
     from devbox.container.exec_process import Request

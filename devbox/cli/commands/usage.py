@@ -10,12 +10,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from devbox.build import pruning
-from devbox.build.pruning import Entry
+from devbox.build.caching import pruning
+from devbox.build.caching.pruning import Entry
 from devbox.cli import container_row
 from devbox.cli.context import Context
 from devbox.cli.output import listing, table
-from devbox.cli.template_values import go_json
+from devbox.cli.templates.values import go_json
 from devbox.cli.units import ago, human_size
 from devbox.container import accounting
 from devbox.container.accounting import Accounts, ContainerUse, ImageUse, VolumeUse

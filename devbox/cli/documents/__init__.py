@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from devbox.cli.template_values import NIL_LIST, NIL_MAP, GoMap
+from devbox.cli.templates.values import NIL_LIST, NIL_MAP, GoMap
 
 
 def listed(values: Iterable[Any]) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from devbox.cli.documents import keys, listed, mapped, mapped_or_nil
 from devbox.cli.documents.container_host import host_config
 from devbox.cli.documents.container_network import links, settings
-from devbox.cli.template_values import ABSENT, ABSENT_MAP, ABSENT_TEXT
+from devbox.cli.templates.values import ABSENT, ABSENT_MAP, ABSENT_TEXT
 from devbox.cli.units import rfc3339
 from devbox.container.files import sizes
 from devbox.container.spec import apparmor

@@ -9,7 +9,7 @@ assert sys.platform == "linux"
 from typing import Any
 
 from devbox.cli.documents import listed, mapped
-from devbox.cli.template_values import ABSENT, ABSENT_LIST, ABSENT_MAP
+from devbox.cli.templates.values import ABSENT, ABSENT_LIST, ABSENT_MAP
 from devbox.container import cgroups
 from devbox.model.confinement_parse import parse_security_options
 from devbox.model.container import Container, ContainerConfig, Device, LogConfig, Ulimit

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from devbox.cli.documents import keys, listed, mapped, mapped_or_nil
-from devbox.cli.template_values import ABSENT, ABSENT_LIST, ABSENT_MAP, ABSENT_TEXT
+from devbox.cli.templates.values import ABSENT, ABSENT_LIST, ABSENT_MAP, ABSENT_TEXT
 from devbox.cli.units import rfc3339
 from devbox.image import catalog
 from devbox.model.image import Image, ImageConfig

@@ -11,7 +11,8 @@ from typing import Any
 
 from devbox.cli.documents.image import settings
 from devbox.cli.units import rfc3339
-from devbox.image import config, remote
+from devbox.image import config
+from devbox.image.transfers import remote
 from devbox.model.reference import familiar
 from devbox.registry.repository import Manifest, Repository
 

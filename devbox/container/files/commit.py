@@ -20,9 +20,9 @@ from devbox.container.running import is_running
 from devbox.image import catalog, layers
 from devbox.image import changes as instructions
 from devbox.image import config as documents
-from devbox.image.pack import pack
-from devbox.image.source import Source
-from devbox.image.unpack import extract
+from devbox.image.tar.pack import pack
+from devbox.image.tar.source import Source
+from devbox.image.tar.unpack import extract
 from devbox.model.container import Container, ContainerConfig, HealthCheck
 from devbox.model.image import HistoryEntry, Image
 from devbox.model.reference import parse_tagged

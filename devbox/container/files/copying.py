@@ -19,11 +19,11 @@ from typing import NamedTuple
 
 from devbox.container.files.streaming import UNBOUNDED, stream
 from devbox.errors import ConflictError, DevboxError, NotFoundError, RefusedError, StateError, StoreError
-from devbox.image.limits import Limits
-from devbox.image.pack import Choice, Packed, Sink, pack, pack_at
-from devbox.image.source import Source
-from devbox.image.tarfields import show
-from devbox.image.unpack import Policy, extract
+from devbox.image.tar.limits import Limits
+from devbox.image.tar.pack import Choice, Packed, Sink, pack, pack_at
+from devbox.image.tar.source import Source
+from devbox.image.tar.tarfields import show
+from devbox.image.tar.unpack import Policy, extract
 from devbox.system.syscalls import syncfs
 from devbox.system.walk import DIRECTORY, open_in_root, opened
 

@@ -13,7 +13,8 @@ import stat
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from devbox.image import catalog, layers, marks
+from devbox.image import catalog, layers
+from devbox.image.tar import marks
 from devbox.model.container import Container
 from devbox.store.database import Store
 from devbox.store.scratch import scratch

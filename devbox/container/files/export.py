@@ -7,7 +7,7 @@ import sys
 assert sys.platform == "linux"
 
 from devbox.container.files.filesystem import entered
-from devbox.image.pack import Choice, Sink, pack
+from devbox.image.tar.pack import Choice, Sink, pack
 from devbox.store.database import Store
 
 

@@ -12,10 +12,10 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from devbox.image.limits import Limits
-from devbox.image.pack import Choice, Sink, pack
-from devbox.image.source import Source
-from devbox.image.unpack import Policy, extract
+from devbox.image.tar.limits import Limits
+from devbox.image.tar.pack import Choice, Sink, pack
+from devbox.image.tar.source import Source
+from devbox.image.tar.unpack import Policy, extract
 from devbox.system.files import write_all
 from devbox.system.syscalls import CLONE_FS, unshare
 

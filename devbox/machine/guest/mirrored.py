@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from devbox.errors import HostError
-from devbox.machine import unison
+from devbox.machine.mirroring import unison
 
 
 def serve(directory: str, memory: str, words: Sequence[str]) -> NoReturn:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from devbox.machine import ignorefile
+from devbox.machine.mirroring import ignorefile
 from tests.machine.ssh.conftest import Host, processes, serving, wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which("unison") is None, reason="Unison is not installed")

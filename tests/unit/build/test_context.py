@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from devbox.build import add, fetch, git, giturl
-from devbox.build.context import Context, Wish, opened_context
-from devbox.build.copy import How
-from devbox.build.selecting import select
+from devbox.build.files import add, fetch, git, giturl
+from devbox.build.files.context import Context, Wish, opened_context
+from devbox.build.files.copy import How
+from devbox.build.files.selecting import select
 from devbox.errors import HostError, NotFoundError, RefusedError, UsageError
 from devbox.store.root import Root
 from devbox.system.walk import open_root, opened

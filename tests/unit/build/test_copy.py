@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from devbox.build import chmod, owner
-from devbox.build.copy import How, write, write_file
-from devbox.build.selecting import Selection, select
+from devbox.build.files import chmod, owner
+from devbox.build.files.copy import How, write, write_file
+from devbox.build.files.selecting import Selection, select
 from devbox.errors import ConflictError, DevboxError, NotFoundError, RefusedError, StateError, UsageError
 from devbox.model.ignore import Matcher
 from devbox.system.files import remove_tree
@@ -263,7 +263,7 @@ class Book:
 
 
 def test_a_memo_saves_reading_and_never_lies(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from devbox.build import selecting
+    from devbox.build.files import selecting
 
     make(source, "d/a", "d/b", "d/c/e")
     memo = Book()

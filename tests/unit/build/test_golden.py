@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from devbox.build.lines import read
-from devbox.build.syntax import Instruction
-from devbox.build.words import WordError, expand
+from devbox.build.language.lines import read
+from devbox.build.language.syntax import Instruction
+from devbox.build.language.words import WordError, expand
 from devbox.model import ignore
 
 DATA = Path(__file__).parents[2] / "data"

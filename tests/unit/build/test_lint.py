@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from devbox.build.lint import Base, Setting, lint, show, violation
-from devbox.build.parse import parse
-from devbox.build.rules import RULES, notice
-from devbox.build.syntax import DockerfileError, Span
+from devbox.build.language.lint import Base, Setting, lint, show, violation
+from devbox.build.language.parse import parse
+from devbox.build.language.rules import RULES, notice
+from devbox.build.language.syntax import DockerfileError, Span
 from devbox.model.ignore import Matcher
 
 AUTOMATIC = {"TARGETPLATFORM": "linux/amd64", "TARGETARCH": "amd64", "BUILDPLATFORM": "linux/amd64"}

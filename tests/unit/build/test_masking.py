@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.build.masking import Masker
+from devbox.build.executing.masking import Masker
 
 SECRET = b"s3cr3t-token"
 

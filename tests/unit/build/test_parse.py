@@ -9,14 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.build import split
-from devbox.build.expanded import expand_word, expanded
-from devbox.build.instructions import Add, Arg, Copy, Env, Expose, Healthcheck, Onbuild, Run, Stopsignal, Typed
-from devbox.build.lines import read
-from devbox.build.parse import parse, trigger
-from devbox.build.syntax import Dockerfile, DockerfileError, Instruction
-from devbox.build.typed import typed
-from devbox.build.words import Mode, WordError, expand, expand_words
+from devbox.build.language import split
+from devbox.build.language.expanded import expand_word, expanded
+from devbox.build.language.instructions import (
+    Add,
+    Arg,
+    Copy,
+    Env,
+    Expose,
+    Healthcheck,
+    Onbuild,
+    Run,
+    Stopsignal,
+    Typed,
+)
+from devbox.build.language.lines import read
+from devbox.build.language.parse import parse, trigger
+from devbox.build.language.syntax import Dockerfile, DockerfileError, Instruction
+from devbox.build.language.typed import typed
+from devbox.build.language.words import Mode, WordError, expand, expand_words
 from devbox.model import ignore
 
 

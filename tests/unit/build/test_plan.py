@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from devbox.build.parse import parse
-from devbox.build.plan import plan
-from devbox.build.planned import Base, Plan, StagePlan, Wish
-from devbox.build.platforms import Platform
-from devbox.build.steps import CopyStep, RunStep, Source, WorkdirStep
-from devbox.build.syntax import DockerfileError, Span
+from devbox.build.language.parse import parse
+from devbox.build.language.syntax import DockerfileError, Span
+from devbox.build.planning.plan import plan
+from devbox.build.planning.planned import Base, Plan, StagePlan, Wish
+from devbox.build.planning.platforms import Platform
+from devbox.build.planning.steps import CopyStep, RunStep, Source, WorkdirStep
 from devbox.errors import NotFoundError
 from devbox.model.image import HistoryEntry, Image, ImageConfig
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from devbox.build import emulation
-from devbox.build.platforms import Platform, Platforms
+from devbox.build.executing import emulation
+from devbox.build.planning.platforms import Platform, Platforms
 from devbox.errors import UsageError
 
 OF_DEBIAN = """enabled

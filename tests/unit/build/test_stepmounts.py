@@ -6,9 +6,9 @@ import contextlib
 import os
 from pathlib import Path
 
-from devbox.build.selection import no_check
-from devbox.build.stepmounts import MountMaker, Places
-from devbox.build.steps import Given, MountWish
+from devbox.build.executing.stepmounts import MountMaker, Places
+from devbox.build.files.selection import no_check
+from devbox.build.planning.steps import Given, MountWish
 from devbox.store.database import Store
 from devbox.store.root import Root
 

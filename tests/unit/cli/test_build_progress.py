@@ -8,7 +8,7 @@ import json
 import pytest
 
 from devbox.build.events import Ended, Printed, Started
-from devbox.cli.build_progress import Plain, Raw, Screen, choose
+from devbox.cli.building.progress import Plain, Raw, Screen, choose
 
 EVENTS = (
     Started(1, "[a 1/2] FROM busybox", 10.0),

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from devbox.cli import container_options
-from devbox.cli.grammar_run import COMMANDS
+from devbox.cli.grammars.run import COMMANDS
+from devbox.cli.options import container as container_options
 from devbox.cli.parse import parse
 from devbox.container import records
 from devbox.container.create import Request

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.cli import clicking, grammar, refused
+from devbox.cli import clicking, grammar
 from devbox.cli.grammar import Command, Option
+from devbox.cli.options import refused
 from devbox.cli.parse import HelpWanted, parse
 from devbox.errors import UsageError
 from devbox.model.invocation import Invocation

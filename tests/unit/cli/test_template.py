@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devbox.cli.template import Template
-from devbox.cli.template_values import ABSENT, NIL_LIST, NIL_MAP, GoMap, Row, go_json, plain
+from devbox.cli.templates.template import Template
+from devbox.cli.templates.values import ABSENT, NIL_LIST, NIL_MAP, GoMap, Row, go_json, plain
 from devbox.errors import UsageError
 
 RECORDED = json.loads((Path(__file__).parents[2] / "data" / "docker-templates.json").read_text())

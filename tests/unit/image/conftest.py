@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from devbox.image.limits import Limits
-from devbox.image.source import Source
-from devbox.image.unpack import Policy, Unpacked, extract
+from devbox.image.tar.limits import Limits
+from devbox.image.tar.source import Source
+from devbox.image.tar.unpack import Policy, Unpacked, extract
 from devbox.system import walk
 
 Member = tuple[str, dict[str, object], bytes]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from devbox.errors import UsageError
-from devbox.image import aptsources, debian
-from devbox.image.aptsources import Source
+from devbox.image.bases import aptsources, debian
+from devbox.image.bases.aptsources import Source
 
 DEB822 = """\
 # a comment

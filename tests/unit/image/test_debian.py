@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devbox.errors import HostError, NotFoundError, UsageError
-from devbox.image.debian import Wish, check, failure
+from devbox.image.bases.debian import Wish, check, failure
 
 NO_PACKAGE = [
     "I: installing remaining packages inside the chroot...",

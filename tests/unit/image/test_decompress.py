@@ -15,7 +15,7 @@ import pytest
 
 from devbox.errors import RefusedError
 from devbox.image.decompress import decompressed, kind_of
-from devbox.image.source import Slice
+from devbox.image.tar.source import Slice
 
 DATA = os.urandom(300_000) + bytes(3_000_000)
 

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devbox.errors import StoreError
-from devbox.image import frame
-from devbox.image.limits import Limits
-from devbox.image.source import Slice
-from devbox.image.unpack import Policy, extract
+from devbox.image.tar import frame
+from devbox.image.tar.limits import Limits
+from devbox.image.tar.source import Slice
+from devbox.image.tar.unpack import Policy, extract
 from devbox.system.walk import open_root, opened
 
 OWNER = None if os.getuid() == 0 else (os.getuid(), os.getgid())

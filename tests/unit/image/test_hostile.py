@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from devbox.errors import RefusedError
-from devbox.image.limits import RECORD_MAX, Limits
-from devbox.image.unpack import Policy
+from devbox.image.tar.limits import RECORD_MAX, Limits
+from devbox.image.tar.unpack import Policy
 
 DIR, LINK, HARD, FIFO, CHAR = tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE
 Tar = Callable[..., bytes]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from devbox.errors import RefusedError
-from devbox.image import remote
-from devbox.image.remote import Platform
+from devbox.image.transfers import remote
+from devbox.image.transfers.remote import Platform
 from devbox.registry.repository import Manifest
 
 INDEX = "application/vnd.oci.image.index.v1+json"

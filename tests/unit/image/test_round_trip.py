@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from devbox.errors import StoreError
 from devbox.image import save
-from devbox.image.pack import Choice, pack, pack_at
-from devbox.image.unpack import Policy
+from devbox.image.tar.pack import Choice, pack, pack_at
+from devbox.image.tar.unpack import Policy
 from devbox.system.walk import open_root, opened
 
 OWN = (os.getuid(), os.getgid())

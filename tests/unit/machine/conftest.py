@@ -14,9 +14,9 @@ import paramiko
 import pytest
 
 from devbox.machine import places
-from devbox.machine.driver import Progress
+from devbox.machine.drivers.driver import Progress
+from devbox.machine.drivers.vagrant_driver import VagrantDriver
 from devbox.machine.settings import MachineSettings
-from devbox.machine.vagrant_driver import VagrantDriver
 
 FAKES = Path(__file__).parents[2] / "fakes"
 

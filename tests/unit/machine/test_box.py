@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from devbox.errors import DevboxError, HostError, NotFoundError, RefusedError
-from devbox.machine import box, places
+from devbox.machine import places
+from devbox.machine.drivers import box
+from devbox.machine.drivers.vagrant_driver import VagrantDriver
 from devbox.machine.settings import MachineSettings
-from devbox.machine.vagrant_driver import VagrantDriver
 from tests.unit.machine.conftest import Machine
 
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-from devbox.machine import box
+from devbox.machine.drivers import box
 
 PARTS = Path(__file__).parents[3] / "provision/box"
 

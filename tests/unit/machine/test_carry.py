@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from devbox.errors import DevboxError, HostError, MachineGoneError, RefusedError
-from devbox.machine import carry
-from devbox.machine.wish import Fetched, Sent, Translated
+from devbox.machine.translation import carry
+from devbox.machine.translation.wish import Fetched, Sent, Translated
 from devbox.model.invocation import Invocation
 
 COMMAND = Invocation(("container", "cp"), {})

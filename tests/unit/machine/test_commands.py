@@ -10,7 +10,7 @@ import pytest
 
 from devbox.cli import main
 from devbox.machine import openssh, places
-from devbox.machine.driver import Endpoint
+from devbox.machine.drivers.driver import Endpoint
 from tests.unit.machine.conftest import Machine
 
 Keys = tuple[paramiko.PKey, paramiko.PKey]

@@ -12,9 +12,9 @@ import pytest
 
 from devbox.cli import main
 from devbox.machine import doctor, doctor_project, places, records
-from devbox.machine.driver import Endpoint
-from devbox.machine.mountmap import Share
+from devbox.machine.drivers.driver import Endpoint
 from devbox.machine.settings import MachineSettings
+from devbox.machine.translation.mountmap import Share
 from devbox.model.finding import Finding
 from tests.unit.machine.conftest import Machine, serving
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from devbox.errors import HostError, NotFoundError, UsageError
-from devbox.machine import ignorefile, shared, shares, unison
-from devbox.machine.monitor import Monitor
-from devbox.machine.mountmap import MountMap, Share
+from devbox.machine import shared, shares
+from devbox.machine.mirroring import ignorefile, unison
+from devbox.machine.mirroring.monitor import Monitor
+from devbox.machine.mirroring.unison import Said
 from devbox.machine.settings import MachineSettings
-from devbox.machine.unison import Said
+from devbox.machine.translation.mountmap import MountMap, Share
 
 
 @pytest.mark.parametrize(

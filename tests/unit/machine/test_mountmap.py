@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.errors import UsageError
-from devbox.machine import hostpath, mountmap
-from devbox.machine.mountmap import Share
+from devbox.machine.translation import hostpath, mountmap
+from devbox.machine.translation.mountmap import Share
 
 HERE = "C:\\Users\\Ann\\src"
 NFC, NFD = "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\N{COMBINING ACUTE ACCENT}"

@@ -8,7 +8,7 @@ import pytest
 
 from devbox.errors import NotFoundError
 from devbox.machine import settings, settings_parse
-from devbox.machine.mountmap import Share
+from devbox.machine.translation.mountmap import Share
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import pytest
 from devbox.errors import HostError, NotFoundError, StateError
 from devbox.machine import places, records, settings_parse, sharekinds, shares
 from devbox.machine import shared as shared_record
-from devbox.machine.mountmap import Share
+from devbox.machine.drivers.vagrant_driver import VagrantDriver
 from devbox.machine.settings import MachineSettings
-from devbox.machine.vagrant_driver import VagrantDriver
+from devbox.machine.translation.mountmap import Share
 from tests.unit.machine.conftest import Machine
 
 Keys = tuple[paramiko.PKey, paramiko.PKey]

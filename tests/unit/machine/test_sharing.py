@@ -76,7 +76,7 @@ def test_a_host_behind_ssh_says_what_to_do_instead(
     sent: list[Invocation], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     from devbox.machine import records
-    from devbox.machine.driver import Endpoint
+    from devbox.machine.drivers.driver import Endpoint
 
     Path(places.settings_file()).write_text('[machines.lab]\naddress = "ssh://root@lab"\n')
     records.write_endpoint(places.machine("lab"), Endpoint("lab", 22, "root"))

@@ -9,10 +9,11 @@ import pytest
 from devbox.cli import grammar
 from devbox.cli.parse import parse
 from devbox.errors import ConflictError, DevboxError, NotFoundError, UsageError
-from devbox.machine import hostpath, keyagent, mountmap
-from devbox.machine.mountmap import Share
-from devbox.machine.translate import translate
-from devbox.machine.wish import Fetched, Kind, NotSharedError, Sent, Translated, Wish
+from devbox.machine import keyagent
+from devbox.machine.translation import hostpath, mountmap
+from devbox.machine.translation.mountmap import Share
+from devbox.machine.translation.translate import translate
+from devbox.machine.translation.wish import Fetched, Kind, NotSharedError, Sent, Translated, Wish
 
 S = "/run/devbox/carried"
 

@@ -9,7 +9,7 @@ import pytest
 
 from devbox.cli import main
 from devbox.machine import places, records
-from devbox.machine.driver import Endpoint
+from devbox.machine.drivers.driver import Endpoint
 from tests.unit.machine.conftest import Machine
 
 

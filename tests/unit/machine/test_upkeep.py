@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.errors import ConflictError, RefusedError, UsageError
-from devbox.machine import clock, forwards, frames, request
-from devbox.machine.forwards import Forwards
+from devbox.machine import clock, frames, request
 from devbox.machine.frames import Frame, Kind
+from devbox.machine.publishing import forwards
+from devbox.machine.publishing.forwards import Forwards
 from devbox.model.invocation import Invocation, Value
 
 SECOND = 1_000_000_000

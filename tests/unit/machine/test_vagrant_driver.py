@@ -16,8 +16,9 @@ import paramiko
 import pytest
 
 from devbox.errors import HostError, NotFoundError, RefusedError, StateError
-from devbox.machine import locking, places, process, records, registry, vagrant_driver, vagrant_program
-from devbox.machine.driver import State
+from devbox.machine import locking, places, process, records, registry
+from devbox.machine.drivers import vagrant_driver, vagrant_program
+from devbox.machine.drivers.driver import State
 from tests.unit.machine.conftest import Machine
 
 Keys = tuple[paramiko.PKey, paramiko.PKey]
@@ -193,7 +194,7 @@ def start_up(machine: Machine) -> subprocess.Popen[bytes]:
     """`up` in a process of its own, as far as its vagrant hanging."""
     code = (
         "from devbox.machine import places; from devbox.machine.settings import MachineSettings;"
-        "from devbox.machine.vagrant_driver import VagrantDriver;"
+        "from devbox.machine.drivers.vagrant_driver import VagrantDriver;"
         "settings = MachineSettings('work', 'libvirt', box='some/box');"
         "VagrantDriver(places.machine('work'), settings).up(lambda _: None)"
     )

@@ -1,0 +1,1 @@
+"""The build cache: kept, shared, carried elsewhere and pruned."""

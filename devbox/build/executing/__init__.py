@@ -1,0 +1,1 @@
+"""Carrying out single steps, each above the layers so far."""

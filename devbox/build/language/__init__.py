@@ -1,0 +1,1 @@
+"""The Dockerfile language: from text to checked instructions, and what is probably not meant."""

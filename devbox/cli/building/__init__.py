@@ -1,0 +1,1 @@
+"""What `devbox build` shows, checks and leaves behind."""

@@ -1,0 +1,1 @@
+"""The command lines of devbox as data, a file for each noun."""

@@ -1,0 +1,1 @@
+"""Go templates, as --format has them."""

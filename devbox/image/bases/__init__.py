@@ -1,0 +1,1 @@
+"""Base images, made of the distribution's own packages."""

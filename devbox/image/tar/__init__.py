@@ -1,0 +1,1 @@
+"""Tar streams: read without trust, written canonically."""
