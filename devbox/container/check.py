@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 
 from devbox.container import locks, records
+from devbox.errors import StoreError
 from devbox.model.problem import Problem
 from devbox.store.database import Store
 from devbox.system.files import remove_tree
@@ -51,7 +52,7 @@ def _rows(store: Store) -> Iterator[Problem]:
     for row in store.db.execute("SELECT * FROM containers").fetchall():
         try:
             records.decode(row)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (StoreError, ValueError, TypeError, KeyError, AttributeError):
             sentence = f"the row of container {row['name']} cannot be read"
             yield Problem("row", row["id"], sentence, mendable=False)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from devbox.errors import StoreError
 from devbox.model.container import (
     ContainerConfig,
     Device,
@@ -58,8 +59,16 @@ def dump_config(config: ContainerConfig) -> str:
 
 
 def load_config(document: str) -> ContainerConfig:
-    """The value of a `config_json` column."""
-    fields = json.loads(document)
+    """The value of a `config_json` column; StoreError for a field that only a newer devbox knows."""
+    try:
+        return _config(json.loads(document))
+    except TypeError as error:
+        raise StoreError(
+            "a container was made by a newer devbox", hint="use that version, or remove it there"
+        ) from error
+
+
+def _config(fields: dict[str, Any]) -> ContainerConfig:
     for name, value in fields.items():
         if name in _ELEMENTS:
             fields[name] = tuple(_value(_ELEMENTS[name], item) for item in value)

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from devbox.errors import StoreError
 from devbox.model.codec import dump_config, load_config
 from devbox.model.container import ContainerConfig, Device, HealthCheck, Resources, RestartPolicy, Ulimit
 from devbox.model.mount import Mount
@@ -35,3 +38,8 @@ def test_a_field_that_a_later_version_added_has_its_default() -> None:
     document = json.loads(dump_config(ContainerConfig(user="me", tty=True)))
     del document["tty"]
     assert load_config(json.dumps(document)) == ContainerConfig(user="me")
+
+
+def test_a_field_of_a_later_version_is_told_of() -> None:
+    with pytest.raises(StoreError, match="newer devbox"):
+        load_config('{"user": "me", "hologram": true}')
