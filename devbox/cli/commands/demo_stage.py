@@ -69,6 +69,9 @@ class Stage:
         assert child.stdout is not None
         lines = []
         try:
+            if self._interrupted_at_start:
+                self._interrupted_at_start = False
+                self._interrupt()
             for text in child.stdout:
                 lines.append(text)
                 line(text.rstrip())
@@ -85,9 +88,6 @@ class Stage:
             self._child = process.begin(argv, self._environ)
         finally:
             self._starting = False
-        if self._interrupted_at_start:
-            self._interrupted_at_start = False
-            self._interrupt()
         return self._child
 
     def _interrupt(self) -> None:
