@@ -181,10 +181,10 @@ def test_up_takes_the_box_that_metadata_names(tmp_path: Path, machine: Machine) 
         metadata(tmp_path / "www/metadata.json", ("1.0.0", [entry(f"{url}/a.box", checksum=digest)]))
         (machine.fake / "up").write_text("fail the box is here, and that is enough\n")
         for wanted, why in ((digest, "that is enough"), ("b" * 64, "the settings want")):
-            wish = MachineSettings("work", "libvirt", box=f"{url}/metadata.json", box_sha256=wanted)
+            wish = MachineSettings("lab", "libvirt", box=f"{url}/metadata.json", box_sha256=wanted)
             with pytest.raises(DevboxError, match=why):
-                VagrantDriver(places.machine("work"), wish).up(machine.report)
+                VagrantDriver(places.machine("lab"), wish).up(machine.report)
     added = next(call for call in machine.calls if call.startswith("box add"))
     assert f"--name devbox-{digest[:16]}" in added
-    assert added.endswith(f"--checksum {digest} {tmp_path}/data/devbox/machines/work/fetched.box")
-    assert not (tmp_path / "data/devbox/machines/work/fetched.box").exists()
+    assert added.endswith(f"--checksum {digest} {tmp_path}/data/devbox/machines/lab/fetched.box")
+    assert not (tmp_path / "data/devbox/machines/lab/fetched.box").exists()
