@@ -138,7 +138,8 @@ def island(root: Path) -> Iterator[Island]:
         made = Island(root, host, outside)
         _wire(made)
         made.python(
-            "from devbox.image import busybox; busybox.bootstrap(store, ('docker.io/library/busybox:latest',))"
+            "from devbox.image.bases import busybox; "
+            "busybox.bootstrap(store, ('docker.io/library/busybox:latest',))"
         )
         try:
             yield made

@@ -412,7 +412,7 @@ def test_the_default_network_moves_out_of_the_way(clean: Island) -> None:
 def test_two_roots_never_meet(clean: Island, tmp_path: Path) -> None:
     other = Island(tmp_path / "other", clean.host, clean.outside)
     names = "('docker.io/library/busybox:latest',)"
-    other.python(f"from devbox.image import busybox; busybox.bootstrap(store, {names})")
+    other.python(f"from devbox.image.bases import busybox; busybox.bootstrap(store, {names})")
     try:
         mine, theirs = clean.serve("web", "-p", "8080:80"), other.serve("web", "-p", "8081:80")
         assert clean.address("web").rsplit(".", 2)[0] != other.address("web").rsplit(".", 2)[0]
