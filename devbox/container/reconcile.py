@@ -8,9 +8,11 @@ assert sys.platform == "linux"
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Iterator
 
 from devbox.container.streams import logger
+from devbox.errors import StoreError
 from devbox.store.database import Store, is_fault
 from devbox.store.root import Root
 from devbox.store.scratch import sweep
@@ -46,7 +48,7 @@ def _as_far_as_the_disk_lets() -> Iterator[None]:
     """A full or failing disk stops no command that only looks, or frees: a later one cleans up."""
     try:
         yield
-    except Exception as error:
+    except (OSError, sqlite3.Error, StoreError) as error:
         if not is_fault(error):
             raise
 
